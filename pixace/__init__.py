@@ -1,0 +1,59 @@
+"""pixace: train and sample autoregressive image transformers.
+
+>>> import pixace
+>>> pixace.train("emoji", images="my-pictures", n_steps=2000)
+>>> model = pixace.load("emoji")
+>>> tokens = model.sample(n=4, seed=1)
+>>> pictures = model.tokenizer.decode(tokens)  # uint8 (4, 32, 32, 3)
+
+Names are imported when first used, so that `import pixace` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.2.0"
+
+if TYPE_CHECKING:
+    from pixace.errors import ConfigError, PixaceError
+    from pixace.sampling.model import Model, load
+    from pixace.sampling.predictor import Predictor, get_predictor
+    from pixace.tokenizer import Tokenizer
+    from pixace.training.loop import train
+    from pixace.training.trainer import Trainer, get_trainer
+
+_HOMES = {
+    "ConfigError": "pixace.errors",
+    "Model": "pixace.sampling.model",
+    "PixaceError": "pixace.errors",
+    "Predictor": "pixace.sampling.predictor",
+    "Tokenizer": "pixace.tokenizer",
+    "Trainer": "pixace.training.trainer",
+    "get_predictor": "pixace.sampling.predictor",
+    "get_trainer": "pixace.training.trainer",
+    "load": "pixace.sampling.model",
+    "train": "pixace.training.loop",
+}
+
+__all__ = [
+    "ConfigError",
+    "Model",
+    "PixaceError",
+    "Predictor",
+    "Tokenizer",
+    "Trainer",
+    "get_predictor",
+    "get_trainer",
+    "load",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pixace' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

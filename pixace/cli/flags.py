@@ -1,0 +1,157 @@
+"""Flags made from the configuration dataclasses: one set a command, nothing global.
+
+This package is the only place that knows absl.
+"""
+
+import dataclasses
+import shutil
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from pixace.config import convert
+from pixace.errors import ConfigError
+
+OTHER = "other flags"
+HELP = ("--help", "-help", "--helpfull", "-helpfull", "--helpshort", "-helpshort", "-h", "-?")
+
+
+class FlagSet:
+    """The flags of one command."""
+
+    def __init__(self, command: str, about: str):
+        self.command, self.about = command, about
+        self.values = flags.FlagValues()
+        self._hints: dict[str, Any] = {}
+        self._sections: dict[str, list[str]] = {}
+        self._aliases: dict[str, str] = {}
+        self.add("debug", False, bool, "show the traceback of an error", OTHER)
+        flags.DEFINE_string("flagfile", "", "read flags from this file, one a line", flag_values=self.values)
+        flags.DEFINE_string("undefok", "", "unknown flags of these names are no error", flag_values=self.values)
+        self._sections[OTHER] += ["flagfile", "undefok"]
+
+    def add_section(self, title: str, config: type) -> None:
+        """A flag for each field of a configuration dataclass."""
+        hints = typing.get_type_hints(config)
+        for field in dataclasses.fields(config):
+            choices = field.metadata["choices"]
+            self.add(field.name, field.default, hints[field.name], field.metadata["help"], title, choices)
+
+    def add(
+        self, name: str, default: Any, hint: Any, help: str, section: str = "flags", choices: Sequence[str] = ()
+    ) -> None:
+        """One flag; `hint` is its type: bool, int, float, str, tuple[int, ...], list[...] or one of them | None."""
+        self._hints[name] = hint
+        self._sections.setdefault(section, []).append(name)
+        kind = _plain(hint)
+        if kind is bool:
+            flags.DEFINE_bool(name, default, help, flag_values=self.values)
+        elif typing.get_origin(kind) is list:
+            flags.DEFINE_multi_string(name, default, help, flag_values=self.values)
+        elif choices:
+            flags.DEFINE_enum(name, default, list(choices), help, flag_values=self.values)
+        else:  # text here, made a number by `given`: our errors are clearer than absl's
+            shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+            flags.DEFINE_string(name, None if shown is None else str(shown), help, flag_values=self.values)
+
+    def add_alias(self, alias: str, name: str) -> None:
+        """A second spelling."""
+        self._aliases[alias] = name
+        flags.DEFINE_alias(alias, name, flag_values=self.values)
+
+    def parse(self, arguments: Sequence[str], positional: bool = False) -> tuple[dict[str, Any], list[str]]:
+        """What was given explicitly, as values of the right types, and the words that are not flags.
+
+        Prints the help to standard output and exits 0 where it is asked for.
+
+        Raises:
+            ConfigError: for unknown flags, bad values, or words where none belong.
+        """
+        if any(word in HELP for word in arguments):
+            print(self.help())
+            sys.stdout.flush()
+            sys.exit(0)
+        try:
+            words = self.values([self.command, *arguments])[1:]
+        except flags.Error as error:
+            raise ConfigError(str(error).removeprefix("FATAL Flags parsing error: ")) from None
+        except OSError as error:
+            raise ConfigError(f"--flagfile: {error.strerror} ({error.filename})") from None
+        if words and not positional:
+            raise ConfigError(f"{words[0]!r} is not a flag; flags begin with --, as in --{next(iter(self._hints))}")
+        return self._given(), words
+
+    def _given(self) -> dict[str, Any]:
+        found = {}
+        for name, hint in self._hints.items():
+            flag = self.values[name]
+            if flag.present or flag.using_default_value is False:
+                found[name] = self._typed(name, hint, flag.value)
+        return found
+
+    def default(self, name: str) -> Any:
+        """The default of a flag, typed."""
+        return self._typed(name, self._hints[name], self.values[name].default)
+
+    def _typed(self, name: str, hint: Any, value: Any) -> Any:
+        kind = _plain(hint)
+        if value is None or not isinstance(value, str) or kind is str:
+            return value
+        if value.lower() == "none" and isinstance(hint, types.UnionType):
+            return None
+        try:
+            if kind is int:
+                value = int(value.replace("_", ""))
+            elif kind is float:
+                value = float(value)
+            elif typing.get_origin(kind) is tuple:
+                value = tuple(int(part) for part in value.replace("(", "").replace(")", "").split(","))
+        except ValueError:
+            wanted = {int: "a whole number", float: "a number"}.get(kind, "whole numbers with commas, such as 5,4,4")
+            raise ConfigError(f"--{name}={value}: {wanted} is needed") from None
+        return convert(hint, name, value)
+
+    def help(self) -> str:
+        """This command's flags for people."""
+        width = min(shutil.get_terminal_size((100, 24)).columns, 110)
+        lines = [f"usage: {self.command}", "", *textwrap.wrap(self.about, width)]
+        for title, names in sorted(self._sections.items(), key=lambda entry: entry[0] == OTHER):
+            lines += ["", f"{title}:"]
+            for name in names:
+                lines += self._help_of(name, width)
+        return "\n".join(lines)
+
+    def _help_of(self, name: str, width: int) -> list[str]:
+        flag = self.values[name]
+        default = flag.default
+        if isinstance(default, list):
+            default = " ".join(map(str, default))
+        text = flag.help
+        choices = getattr(flag.parser, "enum_values", None)
+        if choices and not all(choice in text for choice in choices):
+            text += f" ({', '.join(choices)})"
+        if default not in (None, "", False):
+            text += f" [{str(default).lower() if default is True else default}]"
+        spellings = [f"--{name}"] + [f"--{alias}" for alias, of in self._aliases.items() if of == name]
+        head = f"  {', '.join(spellings)}"
+        body = textwrap.wrap(text, width - 24)
+        if len(head) > 22:
+            return [head] + [" " * 24 + line for line in body]
+        return [f"{head:24}{body[0]}"] + [" " * 24 + line for line in body[1:]]
+
+
+def _plain(hint: Any) -> Any:
+    """The type without `| None`."""
+    if isinstance(hint, types.UnionType):
+        return next(arg for arg in typing.get_args(hint) if arg is not types.NoneType)
+    return hint
+
+
+def comma_list(values: Sequence[str] | None) -> list[str]:
+    """The entries of a flag that may repeat and hold commas."""
+    return [part.strip() for value in values or [] for part in value.split(",") if part.strip()]

@@ -1,0 +1,84 @@
+"""`pixace COMMAND`: picks the command, parses its flags, turns errors into one line and an exit code."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+from pixace.errors import ConfigError, PixaceError
+
+# name -> what the short help says of it; the code is in pixace.cli.NAME
+COMMANDS = {
+    "train": "train a model on a folder of pictures, or go on with its training",
+    "predict": "draw new pictures, or complete prompts, with a trained model",
+    "tokenize": "show pictures under several bit depths, with the loss of quality",
+}
+USAGE = "usage: pixace COMMAND [--flags]\n"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command line (default: this process's) and exit with its code: 0, or 1 or 2 for errors."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments:
+        print(_short_help(), file=sys.stderr)
+        return 2
+    name, rest = arguments[0], arguments[1:]
+    if name in ("--help", "-h", "-help", "help", "--helpfull", "-helpfull", "--helpshort"):
+        print(_short_help())
+        return 0
+    if name == "--version":
+        from pixace import __version__
+
+        print(f"pixace {__version__}")
+        return 0
+    if name not in COMMANDS:
+        print(f"pixace: there is no command {name!r}\n\n{_short_help()}", file=sys.stderr)
+        return 2
+    debug = "--debug" in rest
+    try:
+        return import_module(f"pixace.cli.{name}").run(rest)
+    except PixaceError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"pixace {name}: {error}", file=sys.stderr)
+        if isinstance(error, ConfigError):
+            print(f"(pixace {name} --help shows the flags)", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"pixace {name}: interrupted", file=sys.stderr)
+        return 130
+    except (MemoryError, Exception) as error:
+        if debug or not _is_out_of_memory(error):
+            raise
+        print(
+            f"pixace {name}: out of memory; try a smaller --batch_size, --accumulate, --residual=remat, "
+            "--model_type=reformer or a smaller model (--debug shows where)",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)
+
+
+def _short_help() -> str:
+    lines = [USAGE, "commands:"]
+    lines += [f"  {name:10} {text}" for name, text in COMMANDS.items()]
+    lines += ["", "`pixace COMMAND --help` shows a command's flags, `pixace --version` the version."]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

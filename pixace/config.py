@@ -1,0 +1,355 @@
+"""Frozen configuration: what a model's pictures, network and training run are made of.
+
+`RunConfig` is what `config.json` holds. Each field carries its own help text, from which the command
+line makes its flags, so that a name, its type, its default and its meaning are written once.
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from pixace.errors import ConfigError
+
+FORMAT_VERSION = 1
+N_RESERVED = 2  # ids 0 (<pad>, also the start id) and 1 (<fill>)
+
+
+def option(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
+    """A dataclass field with help text and, for strings, the values it may take."""
+    return field(default=default, metadata={"help": help, "choices": choices})
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+def _check_choices(config: Any) -> None:
+    for entry in dataclasses.fields(config):
+        choices, value = entry.metadata.get("choices"), getattr(config, entry.name)
+        _require(
+            not choices or value is None or value in choices,
+            f"{entry.name}={value!r} is not known; choose one of {', '.join(choices or ())}",
+        )
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """How a picture becomes integers: colour space, bits, edge length and the way of resizing."""
+
+    tokenizer: str = option("hsv", "colour space of the tokens", ("hsv", "rgb"))
+    bitdepth: tuple[int, ...] = option((5, 4, 4), "bits a channel: hue,saturation,value or red,green,blue")
+    image_size: int = option(32, "edge of the square picture, in pixels")
+    resize: str = option(
+        "squash", "how a picture becomes square: squash it, crop its centre, or pad it", ("squash", "crop", "pad")
+    )
+    exact: bool = option(False, "decode JPEG files at full size: slower, equal to the source project's pixels")
+    background: str = option("white", "colour behind transparent pixels and padding: a name or #rrggbb")
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        bits = self.bitdepth
+        _require(
+            len(bits) == 3 and all(isinstance(b, int) and b >= 1 for b in bits),
+            f"bitdepth={','.join(map(str, bits))}: three whole numbers of at least 1 are needed, such as 5,4,4",
+        )
+        _require(
+            self.vocab_size <= 2**16,
+            f"bitdepth={','.join(map(str, bits))} needs {self.vocab_size:,} token ids, more than 16 bits hold; "
+            "the bits may add up to 15 at most",
+        )
+        _require(self.image_size >= 1, f"image_size={self.image_size}: at least 1 pixel is needed")
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids, the two reserved ones included."""
+        return 2 ** sum(self.bitdepth) + N_RESERVED
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens in one picture."""
+        return self.image_size**2
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Every switch of the network, spelled out; presets only fill these in (see `ModelOptions`)."""
+
+    vocab_size: int
+    height: int
+    width: int
+    arch: str
+    d_model: int
+    n_layers: int
+    n_heads: int
+    d_head: int
+    d_value: int
+    d_ff: int
+    residual: str = option("plain", "", ("plain", "remat", "reversible"))
+    attention: str = option("full", "", ("full",))
+    norm: str = option("rms", "", ("rms", "layer"))
+    positions: str = option("rotary", "", ("rotary", "learned"))
+    qk_norm: bool = True
+    activation: str = option("relu2", "", ("relu2", "relu", "gelu"))
+    attention_bias: bool = False
+    mlp_bias: bool = False
+    output_bias: bool = False
+    streams: str = option("mean", "", ("mean", "concat"))
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    position_dropout: float = 0.0
+    output_dropout: float = 0.0
+    dropout_shared: bool = False
+    dtype: str = option("float32", "", ("float32", "bfloat16"))
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        for name in ("vocab_size", "height", "width", "d_model", "n_layers", "n_heads", "d_head", "d_value", "d_ff"):
+            value = getattr(self, name)
+            _require(isinstance(value, int) and value >= 1, f"{name}={value}: a whole number of at least 1 is needed")
+        for name in ("dropout", "attention_dropout", "position_dropout", "output_dropout"):
+            _require(0 <= getattr(self, name) < 1, f"{name}={getattr(self, name)}: it must be in [0, 1)")
+        _require(
+            self.positions != "rotary" or self.d_head % 4 == 0,
+            f"d_head={self.d_head}: two-dimensional rotary positions need a multiple of 4 for each head; "
+            "change --d_model or --n_heads (their quotient is the width of a head)",
+        )
+
+    @property
+    def n_positions(self) -> int:
+        """Tokens in one picture."""
+        return self.height * self.width
+
+    @property
+    def model_type(self) -> str:
+        """`reformer` for reversible residuals, else `transformer`."""
+        return "reformer" if self.residual == "reversible" else "transformer"
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What people choose about the network; `build` turns it into a `ModelConfig`."""
+
+    model_type: str = option("reformer", "reformer (reversible residuals) or transformer", ("transformer", "reformer"))
+    arch: str = option("base", "base: our recipe; trax: exactly Trax's TransformerLM or ReformerLM", ("base", "trax"))
+    d_model: int = option(512, "width of the model")
+    n_layers: int = option(6, "number of layers")
+    n_heads: int = option(8, "attention heads")
+    d_ff: int | None = option(None, "hidden width of the feed-forward part (default: 4 x d_model)")
+    dropout: float | None = option(None, "dropout rate (default: 0.1 with --arch=trax, 0 with base)")
+    attention: str = option("full", "kind of attention", ("full",))
+    residual: str | None = option(
+        None, "plain, remat (less memory) or reversible (default: by --model_type)", ("plain", "remat", "reversible")
+    )
+    dtype: str = option("float32", "number format of the computation: float32 or bfloat16", ("float32", "bfloat16"))
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        _require(self.n_heads >= 1, f"n_heads={self.n_heads}: at least 1 is needed")
+        _require(
+            self.d_model % self.n_heads == 0, f"d_model={self.d_model} is not a multiple of n_heads={self.n_heads}"
+        )
+        reversible = self.model_type == "reformer"
+        _require(
+            self.residual is None or (self.residual == "reversible") == reversible,
+            f"residual={self.residual} contradicts model_type={self.model_type}: "
+            "the reformer is reversible, the transformer plain or remat",
+        )
+
+    def build(self, tokenizer: TokenizerConfig) -> ModelConfig:
+        """The full `ModelConfig` for pictures of this tokenizer."""
+        reversible = self.model_type == "reformer"
+        common: dict[str, Any] = dict(
+            vocab_size=tokenizer.vocab_size,
+            height=tokenizer.image_size,
+            width=tokenizer.image_size,
+            arch=self.arch,
+            d_model=self.d_model,
+            n_layers=self.n_layers,
+            n_heads=self.n_heads,
+            d_head=self.d_model // self.n_heads,
+            d_value=self.d_model // self.n_heads,
+            d_ff=4 * self.d_model if self.d_ff is None else self.d_ff,
+            residual=self.residual or ("reversible" if reversible else "plain"),
+            attention=self.attention,
+            dtype=self.dtype,
+        )
+        if self.arch == "base":
+            rate = self.dropout or 0.0
+            return ModelConfig(**common, dropout=rate)
+        rate = 0.1 if self.dropout is None else self.dropout
+        return ModelConfig(
+            **common,
+            norm="layer",
+            positions="learned",
+            qk_norm=False,
+            activation="gelu" if reversible else "relu",
+            attention_bias=not reversible,
+            mlp_bias=True,
+            output_bias=True,
+            streams="concat",
+            dropout=rate,
+            attention_dropout=rate,
+            position_dropout=rate if reversible else 0.0,
+            output_dropout=rate if reversible else 0.0,
+            dropout_shared=reversible,
+        )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run: its pictures, length, optimiser and what it writes on the way."""
+
+    images: str | None = option(None, "folder of training pictures (default: images/train, else images)")
+    val_images: str | None = option(None, "folder of validation pictures (default: images/val if it exists)")
+    val_fraction: float = option(0.0, "without --val_images: this share of the pictures is held out")
+    batch_size: int = option(16, "pictures a step")
+    accumulate: int = option(1, "split each batch into this many parts to save memory")
+    n_steps: int | None = option(None, "length of the run in steps (wins over --n_epochs x --steps_per_epoch)")
+    n_epochs: int = option(10000, "length of the run in epochs")
+    steps_per_epoch: int = option(1000, "steps in an epoch; each ends with a checkpoint and a sample sheet")
+    steps_per_eval: int | None = option(None, "steps between validations (default: a tenth of an epoch)")
+    max_minutes: float | None = option(None, "end the run after so many minutes of training, if that is sooner")
+    optimizer: str = option("adamw", "adamw, muon, or source (Trax's Adam)", ("adamw", "muon", "source"))
+    schedule: str | None = option(
+        None,
+        "learning rate over the run: warm-up, then cosine, linear or constant; source: the source's inverse "
+        "square root (default: source with --optimizer=source, else cosine)",
+        ("cosine", "linear", "constant", "source"),
+    )
+    lr: float | None = option(None, "peak learning rate (default: 0.001; with --schedule=source its factor, 0.1)")
+    warmup_steps: int | None = option(None, "steps of warm-up (default: a tenth of the run, at most 400)")
+    weight_decay: float = option(0.05, "decoupled weight decay of the matrices (--optimizer=source has its own)")
+    clip: float | None = option(1.0, "largest norm of the gradient; 0 for no clipping")
+    ema: bool = option(True, "average the weights over the steps and share the average")
+    flip: bool = option(False, "mirror each training picture left to right, half of the time")
+    seed: int = option(0, "seed of the initial weights, the order of pictures and dropout")
+    checkpoint: str | None = option(None, "start from the weights of this model (name or path), with a fresh optimiser")
+    save_minutes: float = option(10.0, "minutes between checkpoints inside an epoch")
+    keep: int = option(3, "checkpoints to keep")
+    n_samples: int = option(4, "pictures drawn, and completed, at each checkpoint of an epoch; 0 for none")
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        for name in ("batch_size", "accumulate", "n_epochs", "steps_per_epoch", "keep"):
+            _require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: at least 1 is needed")
+        for name in ("n_steps", "steps_per_eval"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"{name}={value}: at least 1 is needed")
+        for name in ("lr", "max_minutes", "save_minutes"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, f"{name}={value}: it must be above 0")
+        for name in ("weight_decay", "clip", "warmup_steps", "n_samples", "seed"):
+            value = getattr(self, name)
+            _require(value is None or value >= 0, f"{name}={value}: it must not be negative")
+        _require(0 <= self.val_fraction < 1, f"val_fraction={self.val_fraction}: it must be in [0, 1)")
+        _require(
+            self.batch_size % self.accumulate == 0,
+            f"batch_size={self.batch_size} is not a multiple of accumulate={self.accumulate}",
+        )
+
+    @property
+    def total_steps(self) -> int:
+        """The most steps this run may take."""
+        return self.n_epochs * self.steps_per_epoch if self.n_steps is None else self.n_steps
+
+    @property
+    def eval_every(self) -> int:
+        """Steps between validations."""
+        return self.steps_per_eval or max(1, self.steps_per_epoch // 10)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything `config.json` says of a model."""
+
+    tokenizer: TokenizerConfig
+    model: ModelConfig
+    training: TrainConfig | None = None
+
+    def __post_init__(self) -> None:
+        tokenizer, model = self.tokenizer, self.model
+        _require(
+            (model.vocab_size, model.n_positions) == (tokenizer.vocab_size, tokenizer.n_tokens),
+            f"the model is made for {model.vocab_size} token ids and {model.n_positions} positions, "
+            f"the tokenizer for {tokenizer.vocab_size} and {tokenizer.n_tokens}",
+        )
+
+
+def check_agrees(config: RunConfig, given: dict[str, Any], where: str, numbers_too: bool = False) -> None:
+    """Raise `ConfigError`, with both values, where something given contradicts the configuration of a model."""
+    free = set() if numbers_too else {"dropout", "dtype"}
+    for section in (config.tokenizer, config.model):
+        for name, value in given.items():
+            if name in free or value is None or not hasattr(section, name):
+                continue
+            saved = getattr(section, name)
+            if saved != value:
+                raise ConfigError(f"--{name}={shown(value)} contradicts {where}, which has {name}={shown(saved)}")
+
+
+def shown(value: Any) -> str:
+    """A value as it is written on the command line."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def to_json(config: RunConfig, versions: dict[str, str]) -> str:
+    """`config.json` as text; `versions` names the libraries that wrote it."""
+    sections = {"format": FORMAT_VERSION, "versions": versions, **dataclasses.asdict(config)}
+    return json.dumps(sections, indent=2) + "\n"
+
+
+def from_json(text: str, where: str) -> RunConfig:
+    """Read `config.json`. Raises `ConfigError` naming `where`, the field and what is wrong."""
+    try:
+        raw = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{where} is not valid JSON: {error}") from None
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT_VERSION:
+        found = raw.get("format") if isinstance(raw, dict) else None
+        raise ConfigError(f"{where}: format {found} is not known to this version of pixace (it reads {FORMAT_VERSION})")
+    try:
+        training = raw.get("training")
+        return RunConfig(
+            tokenizer=_from_dict(TokenizerConfig, raw.get("tokenizer")),
+            model=_from_dict(ModelConfig, raw.get("model")),
+            training=None if training is None else _from_dict(TrainConfig, training),
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _from_dict(kind: type, raw: Any) -> Any:
+    if not isinstance(raw, dict):
+        raise ConfigError(f"the section for {kind.__name__} is missing")
+    hints = typing.get_type_hints(kind)
+    unknown, needed = (
+        set(raw) - set(hints),
+        {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING},
+    )
+    _require(not unknown, f"unknown entries: {', '.join(sorted(unknown))}")
+    _require(needed <= set(raw), f"missing entries: {', '.join(sorted(needed - set(raw)))}")
+    return kind(**{name: convert(hints[name], name, value) for name, value in raw.items()})
+
+
+def convert(hint: Any, name: str, value: Any) -> Any:
+    """`value` as the type `hint` (int, float, bool, str, tuple of int, or one of these | None).
+
+    Raises:
+        ConfigError: naming the field and the type that it needs.
+    """
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(arg for arg in typing.get_args(hint) if arg is not types.NoneType)
+    if typing.get_origin(hint) is tuple:
+        if isinstance(value, list | tuple) and all(type(v) is int for v in value):
+            return tuple(value)
+    elif hint is float and type(value) in (int, float):
+        return float(value)
+    elif type(value) is hint:
+        return value
+    raise ConfigError(f"{name}={value!r} is not of type {getattr(hint, '__name__', hint)}")

@@ -1,0 +1,62 @@
+"""Where things lie on disk, and writing there without ever leaving half a file."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from pixace.errors import PixaceError
+
+
+def cache_folder() -> Path:
+    """`$PIXACE_CACHE`, else `$XDG_CACHE_HOME/pixace`, else `~/.cache/pixace`."""
+    if named := os.environ.get("PIXACE_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixace"
+
+
+def model_folder(name_or_path: str | os.PathLike, weights_dir: str | os.PathLike = "model-weights") -> Path:
+    """The folder of a model: WEIGHTS_DIR/NAME if that exists, else the path itself if it holds a model.
+
+    Raises:
+        PixaceError: if neither is a model; names both places and the models that are there.
+    """
+    inside, itself = Path(weights_dir) / name_or_path, Path(name_or_path)
+    for folder in (inside, itself):
+        if (folder / "config.json").is_file():
+            return folder
+    if itself.is_file():
+        raise PixaceError(f"{itself} is a file; a model is a folder with config.json and weights.safetensors")
+    for folder in (inside, itself):
+        if folder.is_dir():
+            raise PixaceError(f"{folder} has no config.json, so it is not a whole model; train or copy it again")
+    there = sorted(p.parent.name for p in Path(weights_dir).glob("*/config.json"))
+    known = f"models in {weights_dir}: {', '.join(there)}" if there else f"there is no model in {weights_dir}"
+    raise PixaceError(f"no model {str(name_or_path)!r} ({known})")
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then give it that name in one step; makes parent folders.
+
+    Whatever `write` raises, what stood at `path` is untouched and the temporary file is gone.
+
+    Raises:
+        PixaceError: if the folder cannot be written or the disk is full; other errors of `write` pass through.
+    """
+    temporary = path.with_name(f".pixace-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)  # with the rights that the umask leaves, unlike a file of `tempfile`
+    except OSError as error:
+        raise PixaceError(f"cannot write {path}: {error.strerror or error}") from error
+    try:
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise PixaceError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):  # it must not hide why the writing failed
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,77 @@
+"""One way to show that work goes on: a bar on a terminal (rich), plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Protocol
+
+LINE_EVERY_S = 5.0
+
+
+class Progress(Protocol):
+    """What long work reports to; any object with this method will do."""
+
+    def __call__(self, done: int, total: int, text: str = "") -> None:
+        """`done` of `total` parts are finished; `text` says more, such as the loss."""
+
+
+def silent(done: int, total: int, text: str = "") -> None:
+    """A `Progress` that shows nothing."""
+
+
+class Bar:
+    """A `Progress` on standard error; use it as a context manager around the work."""
+
+    def __init__(self, label: str):
+        self.label = label
+        self._terminal = sys.stderr.isatty()
+        self._started = self._last = time.monotonic()
+        self._first_done: int | None = None
+        self._rich = None
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __call__(self, done: int, total: int, text: str = "") -> None:
+        if self._first_done is None:
+            self._first_done = done
+        if self._terminal:
+            self._draw(done, total, text)
+        elif done >= total or time.monotonic() - self._last >= LINE_EVERY_S:
+            if time.monotonic() - self._started < 2.0:
+                return  # work that is over before anyone wonders needs no line
+            self._last = time.monotonic()
+            parts = [f"{self.label} {done}/{total}", text, self._time_left(done, total)]
+            print("  ".join(part for part in parts if part), file=sys.stderr, flush=True)
+
+    def _time_left(self, done: int, total: int) -> str:
+        finished = done - (self._first_done or 0)
+        if finished <= 0 or done >= total:
+            return ""
+        return f"{duration((time.monotonic() - self._started) / finished * (total - done))} left"
+
+    def _draw(self, done: int, total: int, text: str) -> None:
+        if self._rich is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as RichProgress
+
+            columns = [TextColumn(self.label), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}")]
+            self._rich = RichProgress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+            self._task = self._rich.add_task("", total=total, completed=done, text=text)
+            self._rich.start()
+        self._rich.update(self._task, completed=done, total=total, text=text)
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._rich is not None:
+            self._rich.stop()
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 45s, 12m30s, 3h05m."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m{seconds % 60:02d}s"
+    return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"

@@ -1,0 +1,200 @@
+"""From prompts, or from nothing, to sheets of drawn pictures: what `pixace predict` does.
+
+Legend: n pictures a temperature, S edge of a picture in pixels.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pixace.checkpoints import WEIGHTS, load_config
+from pixace.config import ModelConfig, check_agrees
+from pixace.errors import ConfigError, PixaceError
+from pixace.folders import model_folder
+from pixace.images import PictureSource
+from pixace.progress import Progress, silent
+from pixace.sampling.model import Model, load
+from pixace.sheets import sheet
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What was drawn: `columns[c][i]` is picture i (uint8 (S, S, 3)) at `temperatures[c]`.
+
+    With prompts, `prompts` and `cuts` hold them whole and with the part to be drawn blackened.
+    """
+
+    columns: list[list[np.ndarray]]
+    temperatures: tuple[float, ...]
+    seed: int
+    cut: int
+    prompts: list[np.ndarray]
+    cuts: list[np.ndarray]
+
+    def sheet(self, scale: int = 256, interpolation: str = "nearest") -> Image.Image:
+        """One row a picture; columns: prompt, cut prompt (where there are prompts), then each temperature."""
+        columns = ([self.prompts, self.cuts] if self.prompts else []) + self.columns
+        return sheet([list(row) for row in zip(*columns, strict=True)], scale=scale, interpolation=interpolation)
+
+
+def get_predictor(
+    model_name: str | None = None,
+    model_type: str | None = None,
+    weights_dir: str | os.PathLike = "model-weights",
+    image_size: int | None = None,
+    bitdepth: Sequence[int] | None = None,
+    checkpoint: str | os.PathLike | None = None,
+) -> "Predictor":
+    """A predictor for a model, by name in `weights_dir` or by `checkpoint`, the path of its folder.
+
+    Sizes, bits and type come from the model itself; what is given beside it is checked against it.
+
+    Raises:
+        ConfigError: where something given contradicts the model; says both values.
+        PixaceError: if there is no such model or it cannot be read.
+    """
+    if checkpoint is None and model_name is None:
+        raise ConfigError("which model? give its name as --model_name=NAME, or its folder as --checkpoint=PATH")
+    folder = _checkpoint_folder(Path(checkpoint)) if checkpoint else model_folder(str(model_name), weights_dir)
+    given: dict[str, Any] = {
+        "model_type": model_type,
+        "image_size": image_size,
+        "bitdepth": None if bitdepth is None else tuple(bitdepth),
+    }
+    check_agrees(load_config(folder), given, f"the model in {folder}", numbers_too=True)
+    return Predictor(load(folder))
+
+
+def _checkpoint_folder(path: Path) -> Path:
+    """The model's folder, also when its weights file is named."""
+    if path.name == WEIGHTS:
+        path = path.parent
+    if not path.exists():
+        raise PixaceError(f"there is no {path}; --checkpoint takes the folder of a model")
+    return model_folder(path)
+
+
+class Predictor:
+    """Draws with one model."""
+
+    def __init__(self, model: Model):
+        self.model = model
+
+    def predict(
+        self,
+        batch_size: int = 16,
+        prompts: Sequence[PictureSource] | PictureSource | None = None,
+        cut: int | str | None = None,
+        temperature: float | Sequence[float] = 1.0,
+        scale: int = 256,
+        *,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        seed: int | None = None,
+        interpolation: str = "nearest",
+        progress: Progress = silent,
+    ) -> Image.Image:
+        """The sheet of `draw`, each tile `scale` pixels wide."""
+        drawing = self.draw(batch_size, prompts, cut, temperature, top_k, top_p, min_p, seed, progress=progress)
+        return drawing.sheet(scale, interpolation)
+
+    def draw(self, *arguments: Any, **options: Any) -> Drawing:
+        """The last of `stream`, which see for the arguments."""
+        *_, last = self.stream(*arguments, **options)
+        return last
+
+    def stream(
+        self,
+        batch_size: int = 16,
+        prompts: Sequence[PictureSource] | PictureSource | None = None,
+        cut: int | str | None = None,
+        temperature: float | Sequence[float] = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        seed: int | None = None,
+        *,
+        chunk: int | None = None,
+        progress: Progress = silent,
+    ) -> Iterator[Drawing]:
+        """Draw pictures, or complete prompts, at one or several temperatures, in one batch.
+
+        Args:
+            batch_size: pictures to draw where there is no prompt.
+            prompts: anything `pixace.images.open_picture` opens, or several of them.
+            cut: what is kept of a prompt: pixels (512), rows ("16r") or a share ("50%"); default half.
+            temperature: a number or several, each giving a column; picture i has the same noise in each.
+            top_k, top_p, min_p: filters, None for off.
+            seed: None draws a fresh one; the drawing holds it.
+            chunk: positions between the drawings that are yielded.
+
+        Raises:
+            ConfigError, PixaceError: for settings that do not fit, and prompts that cannot be opened.
+        """
+        model, tokenizer = self.model, self.model.tokenizer
+        temperatures = tuple(float(t) for t in np.atleast_1d(np.asarray(temperature, np.float64)))
+        sources = [prompts] if isinstance(prompts, str | os.PathLike | bytes | Image.Image | np.ndarray) else prompts
+        prompt_tokens = np.stack([tokenizer.encode(source) for source in sources]) if sources else None
+        if prompt_tokens is None:
+            if cut is not None:
+                raise ConfigError(f"--cut={cut} says how much of a prompt to keep, but there is no --prompt")
+            if batch_size < 1:
+                raise ConfigError(f"--batch_size={batch_size}: at least 1 picture is needed")
+        kept = 0 if prompt_tokens is None else parse_cut(cut, model.config.model)
+        count = batch_size if prompt_tokens is None else len(prompt_tokens)
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        whole, shortened = [], []
+        if prompt_tokens is not None:
+            cut_tokens = prompt_tokens.copy()
+            cut_tokens[:, kept:] = 0
+            whole, shortened = list(tokenizer.decode(prompt_tokens)), list(tokenizer.decode(cut_tokens))
+        rows = model.stream(
+            prompt_tokens,
+            count * len(temperatures),
+            kept,
+            np.repeat(temperatures, count).tolist(),
+            top_k,
+            top_p,
+            min_p,
+            seed,
+            index=np.tile(np.arange(count), len(temperatures)).tolist(),
+            chunk=chunk,
+            progress=progress,
+        )
+        for tokens in rows:
+            pictures = list(tokenizer.decode(tokens))
+            columns = [pictures[i : i + count] for i in range(0, len(pictures), count)]
+            yield Drawing(columns, temperatures, seed, kept, whole, shortened)
+
+
+def parse_cut(cut: int | str | None, config: ModelConfig) -> int:
+    """Pixels to keep: from pixels (512), rows ("16r"), a share ("50%") or None for half.
+
+    Raises:
+        ConfigError: if it is none of these or past the end of the picture.
+    """
+    total = config.n_positions
+    if cut is None:
+        return total // 2
+    text = str(cut).strip()
+    try:
+        if text.endswith("r"):
+            pixels = int(text[:-1]) * config.width
+        elif text.endswith("%"):
+            pixels = round(float(text[:-1]) / 100 * total)
+        else:
+            pixels = int(text)
+    except (ValueError, OverflowError):
+        raise ConfigError(f"--cut={text} is not a number of pixels (512), rows (16r) or a share (50%)") from None
+    if not 0 <= pixels <= total:
+        raise ConfigError(
+            f"--cut={text} is past the end: the picture has {total} pixels in {config.height} rows of {config.width}"
+        )
+    return pixels

@@ -1,0 +1,97 @@
+"""From what was asked for, and what a run's folder says already, to the configuration of the run."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from pixace.checkpoints import CONFIG, load_config
+from pixace.config import ModelOptions, RunConfig, TokenizerConfig, TrainConfig, check_agrees, shown
+from pixace.errors import ConfigError, PixaceError
+from pixace.folders import model_folder
+
+# These may change when a run goes on; all others would make it another run.
+FREE = {"n_steps", "n_epochs", "steps_per_epoch", "steps_per_eval", "max_minutes", "save_minutes", "keep", "n_samples"}
+SECTIONS = (TokenizerConfig, ModelOptions, TrainConfig)
+
+
+def names_of(section: type) -> set[str]:
+    """The field names of a configuration class."""
+    return {field.name for field in dataclasses.fields(section)}
+
+
+def resolve(folder: Path | None, given: dict[str, Any], weights_dir: Path) -> tuple[RunConfig, bool]:
+    """The run's configuration and whether the folder held it already.
+
+    Args:
+        folder: the run's, or None for a run that is not kept.
+        given: only what was asked for explicitly, by the field names of `TokenizerConfig`, `ModelOptions`
+            and `TrainConfig`; the rest comes from the folder's `config.json`, else from --checkpoint's
+            model, else from the defaults.
+
+    Raises:
+        ConfigError: for unknown names, and for values that contradict the folder's; says both.
+    """
+    known = set().union(*map(names_of, SECTIONS))
+    if unknown := set(given) - known:
+        raise ConfigError(f"unknown training options: {', '.join(sorted(unknown))}")
+    if folder is not None and (folder / CONFIG).exists():
+        return _continued(folder, load_config(folder), given), True
+    if given.get("checkpoint"):
+        base = load_config(model_folder(given["checkpoint"], weights_dir))
+        check_agrees(base, given, f"the model {given['checkpoint']}")
+        model = dataclasses.replace(base.model, **_changes_of_numbers(given))
+        return RunConfig(base.tokenizer, model, _with_folders(TrainConfig(**_part(given, TrainConfig)))), False
+    tokenizer = TokenizerConfig(**_part(given, TokenizerConfig))
+    model = ModelOptions(**_part(given, ModelOptions)).build(tokenizer)
+    return RunConfig(tokenizer, model, _with_folders(TrainConfig(**_part(given, TrainConfig)))), False
+
+
+def _part(given: dict[str, Any], section: type) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name in names_of(section)}
+
+
+def _changes_of_numbers(given: dict[str, Any]) -> dict[str, Any]:
+    """What may differ from the weights' own model: neither changes a weight's shape or meaning."""
+    return {name: given[name] for name in ("dropout", "dtype") if given.get(name) is not None}
+
+
+def _continued(folder: Path, saved: RunConfig, given: dict[str, Any]) -> RunConfig:
+    if saved.training is None:
+        raise ConfigError(
+            f"{folder} holds a finished model that was not trained here; "
+            f"train from its weights with --checkpoint={folder} and another --model_name"
+        )
+    check_agrees(saved, given, f"the run in {folder}", numbers_too=True)
+    changes = _part(given, TrainConfig)
+    for name, value in changes.items():
+        before = getattr(saved.training, name)
+        if name not in FREE and not _same(name, before, value):
+            raise ConfigError(
+                f"the run in {folder} was started with --{name}={shown(before)}, now it is {shown(value)}; "
+                "leave the flag out to go on, or choose another --model_name"
+            )
+    return dataclasses.replace(saved, training=dataclasses.replace(saved.training, **changes))
+
+
+def _same(name: str, before: Any, value: Any) -> bool:
+    if name in ("images", "val_images") and before is not None and value is not None:
+        return Path(before).resolve() == Path(value).resolve()
+    return before == value
+
+
+def _with_folders(config: TrainConfig) -> TrainConfig:
+    """Fill in the picture folders that the source project looks in, the first that exists."""
+    images = config.images or next((name for name in ("images/train", "images") if Path(name).is_dir()), None)
+    if images is None:
+        raise PixaceError("no pictures: give their folder as --images=FOLDER (there is no images/train or images here)")
+    val_images = config.val_images
+    if val_images is None and config.val_fraction == 0:
+        if Path("images/val").is_dir() and config.images is None:
+            val_images = "images/val"
+        else:
+            print(
+                "warning: no --val_images and no --val_fraction: validation uses the training pictures",
+                file=sys.stderr,
+            )
+    return dataclasses.replace(config, images=images, val_images=val_images)

@@ -1,0 +1,30 @@
+"""Packaging. The base install is small and has no TensorFlow; everything heavier is an extra."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="pixace",
+    version="0.2.0",
+    description="Train and sample autoregressive image transformers: pixel after pixel, on JAX",
+    license="Apache-2.0",
+    packages=find_packages(include=["pixace", "pixace.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "absl-py>=2.1",
+        "jax>=0.10,<0.13",
+        "numpy>=2.0",
+        "optax>=0.2.8,<0.3",
+        "orbax-checkpoint>=0.11.36,<0.13",
+        "pillow>=11",
+        "rich>=13",
+        "safetensors>=0.5",
+        "tensorboard>=2.18",
+        "tensorboardX>=2.6.2",
+    ],
+    extras_require={
+        "cuda": ["jax[cuda12]>=0.10,<0.13"],
+        "tpu": ["jax[tpu]>=0.10,<0.13"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff==0.17.5", "pyright[nodejs]==1.1.414", "scikit-image>=0.25"],
+    },
+    entry_points={"console_scripts": ["pixace = pixace.cli.main:main"]},
+)
