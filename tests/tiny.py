@@ -1,0 +1,29 @@
+"""Small models for tests: real presets, made small."""
+
+import jax
+import numpy as np
+
+from pixace.config import ModelConfig, ModelOptions, TokenizerConfig
+from pixace.models.spec import Parameters, init_parameters
+
+TOKENIZER = TokenizerConfig(bitdepth=(2, 2, 2), image_size=12)
+VARIANTS = [("base", "transformer"), ("base", "reformer"), ("trax", "transformer"), ("trax", "reformer")]
+
+
+def tiny_config(arch="base", model_type="transformer", tokenizer=TOKENIZER, **options) -> ModelConfig:
+    options = {"d_model": 32, "n_layers": 2, "n_heads": 2, **options}
+    return ModelOptions(arch=arch, model_type=model_type, **options).build(tokenizer)
+
+
+def tiny_parameters(config: ModelConfig, seed: int = 0) -> Parameters:
+    """Initial weights with noise on every one, so that zero-initialised matrices matter too."""
+
+    def shake(x: jax.Array) -> jax.Array:
+        return x + 0.2 * jax.random.normal(jax.random.key(x.size + seed), x.shape)
+
+    return jax.tree.map(shake, init_parameters(config, jax.random.key(seed)))
+
+
+def random_tokens(config: ModelConfig, count: int, seed: int = 0) -> np.ndarray:
+    shape = (count, config.n_positions)
+    return np.random.default_rng(seed).integers(2, config.vocab_size, shape).astype(np.uint16)
