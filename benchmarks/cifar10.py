@@ -8,7 +8,6 @@ table and one line of JSON; saves a sheet of completions of test pictures.
 """
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
@@ -17,16 +16,27 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from machine import describe_machine
+from machine import report
 
 from pixace.config import TokenizerConfig
 from pixace.dataset import load_folder
 from pixace.progress import Bar
 
-TRAIN_FLAGS = (
-    "--image_size=32 --bitdepth=5,4,4 --d_model=256 --n_layers=4 --n_heads=4 --batch_size=8 --lr=0.002 "
-    "--steps_per_epoch=1000000 --steps_per_eval=100 --n_samples=4 --val_fraction=0.01 --flip"
-).split()
+TRAIN_FLAGS = [
+    "--image_size=32",
+    "--bitdepth=5,4,4",
+    "--model_type=transformer",
+    "--d_model=192",
+    "--n_layers=4",
+    "--n_heads=4",
+    "--batch_size=4",
+    "--lr=0.005",
+    "--steps_per_epoch=1000000",
+    "--steps_per_eval=200",
+    "--n_samples=4",
+    "--val_fraction=0.01",
+    "--flip",
+]
 N_TEST = 1000
 
 
@@ -60,8 +70,10 @@ def main() -> None:
             archive.extractall(images)
 
     shutil.rmtree(arguments.out / "models" / "cifar10", ignore_errors=True)
-    command = [sys.executable, "-m", "pixace.cli.main", "train", f"--images={images / 'train'}", "--model_name=cifar10"]
-    command += [f"--weights_dir={arguments.out / 'models'}", f"--max_minutes={arguments.minutes}", *TRAIN_FLAGS, *extra]
+    pixace_command = [sys.executable, "-m", "pixace.cli.main"]
+    where = ["--model_name=cifar10", f"--weights_dir={arguments.out / 'models'}"]
+    command = [*pixace_command, "train", *where, f"--images={images / 'train'}", f"--max_minutes={arguments.minutes}"]
+    command += [*TRAIN_FLAGS, *extra]
     started = time.monotonic()
     subprocess.run(command, check=True)
     wall = time.monotonic() - started
@@ -87,21 +99,23 @@ def main() -> None:
     metrics = read_metrics(arguments.out / "models/cifar10")
     steps, rate = len(metrics), float(np.median([line["pictures_per_second"] for line in metrics]))
 
-    pictures = sorted(images.glob("test/*/*.jpg"))[:: N_TEST // 8 + 1200][:8]
-    sheet = arguments.out / "completions.png"
-    prompts = ",".join(str(picture) for picture in pictures)
-    predict = [sys.executable, "-m", "pixace.cli.main", "predict", "--model_name=cifar10", f"--prompt={prompts}"]
-    predict += [f"--weights_dir={arguments.out / 'models'}", "--seed=1", "--scale=64", f"--out={sheet}"]
-    subprocess.run([*predict, "--temperature=0.8,0.9,1.0", "--cut=50%"], check=True)
+    test_files = sorted(images.glob("test/*/*.jpg"))
+    prompts = ",".join(str(file) for file in test_files[:: len(test_files) // 8][:8])
+    drawing = [*pixace_command, "predict", *where, "--seed=1", "--scale=64"]
+    completions, samples = arguments.out / "completions.png", arguments.out / "samples.png"
+    subprocess.run(
+        [*drawing, f"--prompt={prompts}", "--cut=50%", "--temperature=0.8,0.9,1.0", f"--out={completions}"], check=True
+    )
+    subprocess.run(
+        [*drawing, "--batch_size=4", "--temperature=0.8,0.85,0.9,0.95,1.0,1.0", f"--out={samples}"], check=True
+    )
 
     print(f"\n{N_TEST} test pictures, nats a token     (bits a pixel)")
     for name, value in [("unigram", unigram), (f"{weight:.2f} left + unigram", mixture), ("model", loss)]:
         print(f"  {name:24} {value:7.3f}     {value / np.log(2):7.3f}")
-    print(f"{steps} steps, {rate:.1f} pictures/s (median), {wall / 60:.1f} min with reading and drawing; sheet: {sheet}")
-    result = {
-        "benchmark": "cifar10",
-        "machine": describe_machine(),
-        "command": " ".join(["python", "benchmarks/cifar10.py", *sys.argv[1:]]),
+    print(f"{steps} steps, {rate:.1f} pictures/s (median), {wall / 60:.1f} min with reading and drawing")
+    print(f"sheets: {completions}, {samples}")
+    figures = {
         "train_flags": " ".join([*TRAIN_FLAGS, *extra]),
         "minutes": arguments.minutes,
         "steps": steps,
@@ -111,8 +125,7 @@ def main() -> None:
         "unigram_nats": round(unigram, 4),
         "mixture_nats": round(mixture, 4),
     }
-    (arguments.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result))
+    report("cifar10", figures)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ line makes its flags, so that a name, its type, its default and its meaning are 
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -62,6 +63,7 @@ class TokenizerConfig:
             "the bits may add up to 15 at most",
         )
         _require(self.image_size >= 1, f"image_size={self.image_size}: at least 1 pixel is needed")
+        _require(_is_colour(self.background), f"background={self.background!r} is not a colour; try white or #ff8800")
 
     @property
     def vocab_size(self) -> int:
@@ -72,6 +74,15 @@ class TokenizerConfig:
     def n_tokens(self) -> int:
         """Tokens in one picture."""
         return self.image_size**2
+
+
+def _is_colour(text: str) -> bool:
+    from PIL import ImageColor  # here, so that showing the help does not load it
+
+    try:
+        return bool(ImageColor.getrgb(text))
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -213,14 +224,16 @@ class TrainConfig:
     steps_per_epoch: int = option(1000, "steps in an epoch; each ends with a checkpoint and a sample sheet")
     steps_per_eval: int | None = option(None, "steps between validations (default: a tenth of an epoch)")
     max_minutes: float | None = option(None, "end the run after so many minutes of training, if that is sooner")
-    optimizer: str = option("adamw", "adamw, muon, or source (Trax's Adam)", ("adamw", "muon", "source"))
+    optimizer: str = option("muon", "adamw, muon, or source (Trax's Adam)", ("adamw", "muon", "source"))
     schedule: str | None = option(
         None,
         "learning rate over the run: warm-up, then cosine, linear or constant; source: the source's inverse "
         "square root (default: source with --optimizer=source, else cosine)",
         ("cosine", "linear", "constant", "source"),
     )
-    lr: float | None = option(None, "peak learning rate (default: 0.001; with --schedule=source its factor, 0.1)")
+    lr: float | None = option(
+        None, "peak learning rate (default: 0.003, adamw 0.001; with --schedule=source its factor, 0.1)"
+    )
     warmup_steps: int | None = option(None, "steps of warm-up (default: a tenth of the run, at most 400)")
     weight_decay: float = option(0.05, "decoupled weight decay of the matrices (--optimizer=source has its own)")
     clip: float | None = option(1.0, "largest norm of the gradient; 0 for no clipping")
@@ -241,10 +254,11 @@ class TrainConfig:
             _require(value is None or value >= 1, f"{name}={value}: at least 1 is needed")
         for name in ("lr", "max_minutes", "save_minutes"):
             value = getattr(self, name)
-            _require(value is None or value > 0, f"{name}={value}: it must be above 0")
+            _require(value is None or 0 < value < math.inf, f"{name}={value}: it must be above 0 and finite")
         for name in ("weight_decay", "clip", "warmup_steps", "n_samples", "seed"):
             value = getattr(self, name)
             _require(value is None or value >= 0, f"{name}={value}: it must not be negative")
+        _require(self.seed < 2**32, f"seed={self.seed}: it must be below 2**32")
         _require(0 <= self.val_fraction < 1, f"val_fraction={self.val_fraction}: it must be in [0, 1)")
         _require(
             self.batch_size % self.accumulate == 0,
@@ -311,6 +325,8 @@ def from_json(text: str, where: str) -> RunConfig:
     if not isinstance(raw, dict) or raw.get("format") != FORMAT_VERSION:
         found = raw.get("format") if isinstance(raw, dict) else None
         raise ConfigError(f"{where}: format {found} is not known to this version of pixace (it reads {FORMAT_VERSION})")
+    unknown = set(raw) - {"format", "versions", "tokenizer", "model", "training"}
+    _require(not unknown, f"{where}: unknown sections: {', '.join(sorted(unknown))}")
     try:
         training = raw.get("training")
         return RunConfig(

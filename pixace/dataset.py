@@ -10,6 +10,7 @@ Legend: N pictures, B batch, T tokens a picture.
 import dataclasses
 import hashlib
 import json
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from pixace.images import find_pictures
 from pixace.progress import Progress, silent
 from pixace.tokenizer import Tokenizer
 
-CHUNK = 64  # pictures a thread takes at a time
+CHUNK = 16  # pictures a thread takes at a time
+CACHE_VERSION = 2  # to be raised when the same files give other tokens, or the same tokens in another order
 
 
 @dataclass(frozen=True)
@@ -47,61 +49,91 @@ def load_folder(
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> TokenSet:
-    """The tokens of all pictures below a folder, from the cache if nothing changed.
+    """The tokens of all pictures below a folder, from the cache if nothing changed, as a memory map.
 
-    Files that cannot be read are left out and listed in `skipped`.
+    The pictures lie in an order made from their names, which looks random, so that any part of them is a fair
+    sample. Files that cannot be read are left out and listed in `skipped`. Processes that do this at the same
+    time do the work twice but do not harm one another.
+
+    Args:
+        folder: pictures in it and in folders below it are found, as by `find_pictures`.
+        config: how a picture becomes tokens.
+        cache: folder of the caches (default: `tokens` in pixace's cache folder).
+        progress: gets the number of files that are done.
 
     Raises:
-        PixaceError: if the folder is missing or holds no picture that can be read.
+        PixaceError: if the folder is missing, holds no picture that can be read, or the cache cannot be written.
     """
     root = Path(folder).expanduser()
-    files = find_pictures(root)
-    base = (cache or cache_folder() / "tokens") / _digest(root, files, config)
+    names = [str(file.relative_to(root)) for file in find_pictures(root)]
+    names.sort(key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
+    base = (cache or cache_folder() / "tokens") / _digest(root, names, config)
     tokens_file, header_file = base.with_suffix(".npy"), base.with_suffix(".json")
-    if not header_file.exists():
-        _tokenise(root, files, config, tokens_file, header_file, progress)
-    header = json.loads(header_file.read_text())
-    return TokenSet(np.load(tokens_file, mmap_mode="r"), tuple((name, why) for name, why in header["skipped"]))
+    cached = _read(tokens_file, header_file)
+    if cached is None:
+        _tokenise(root, names, config, tokens_file, header_file, progress)
+        cached = _read(tokens_file, header_file)
+    if cached is None:
+        raise PixaceError(f"{tokens_file} was damaged while it was written; is another program working there?")
+    return cached
 
 
-def _digest(root: Path, files: list[Path], config: TokenizerConfig) -> str:
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(config)).encode())
-    digest.update(f"{PIL.__version__}\n{root.resolve()}\n".encode())
-    for file in files:
-        status = file.stat()
-        digest.update(f"{file.relative_to(root)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf8", "replace"))
+def _digest(root: Path, names: list[str], config: TokenizerConfig) -> str:
+    """What the name of a cache is made from: all that the tokens hang on, short of reading the pictures."""
+    settings = [CACHE_VERSION, PIL.__version__, dataclasses.asdict(config)]
+    digest = hashlib.sha256(json.dumps(settings).encode() + b"\n" + os.fsencode(root.resolve()))
+    for name in names:
+        try:
+            status = (root / name).stat()
+            state = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:  # it has just gone; reading it will say so
+            state = "missing"
+        digest.update(b"\0" + os.fsencode(name) + b"\0" + state.encode())
     return digest.hexdigest()[:32]
 
 
+def _read(tokens_file: Path, header_file: Path) -> TokenSet | None:
+    """A cache, or None if it is not there or not whole."""
+    try:
+        header = json.loads(header_file.read_text())
+        tokens = np.load(tokens_file, mmap_mode="r")
+        return TokenSet(tokens, tuple((name, why) for name, why in header["skipped"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _tokenise(
-    root: Path, files: list[Path], config: TokenizerConfig, tokens_file: Path, header_file: Path, progress: Progress
+    root: Path, names: list[str], config: TokenizerConfig, tokens_file: Path, header_file: Path, progress: Progress
 ) -> None:
+    """Fill a cache: first the tokens, then the header, each in one step, so that a header means a whole cache."""
     tokenizer, skipped = Tokenizer(config), []
 
     def work(start: int) -> tuple[np.ndarray, list[tuple[str, str]]]:
         pictures, bad = [], []
-        for file in files[start : start + CHUNK]:
+        for name in names[start : start + CHUNK]:
             try:
-                pictures.append(tokenizer.read(file))
+                pictures.append(tokenizer.read(root / name))
             except PixaceError as error:
-                bad.append((str(file.relative_to(root)), str(error)))
+                bad.append((name, str(error)))
         if not pictures:
             return np.empty((0, config.n_tokens), np.uint16), bad
         return tokenizer.encode_rgb(np.stack(pictures)).reshape(len(pictures), -1), bad
 
     def write(path: Path) -> None:
         done = 0
+        # Pillow and NumPy let go of the interpreter lock, so threads share the work.
         with open(path, "wb") as out, ThreadPoolExecutor(os.cpu_count()) as threads:
             out.write(_npy_header(0, config.n_tokens))
-            for i, (tokens, bad) in enumerate(threads.map(work, range(0, len(files), CHUNK))):
-                out.write(tokens.tobytes())
+            for i, (tokens, bad) in enumerate(threads.map(work, range(0, len(names), CHUNK))):
+                out.write(tokens.astype("<u2", copy=False).tobytes())
                 done += len(tokens)
                 skipped.extend(bad)
-                progress(min((i + 1) * CHUNK, len(files)), len(files), f"{len(skipped)} skipped" if skipped else "")
+                progress(min((i + 1) * CHUNK, len(names)), len(names), f"{len(skipped)} skipped" if skipped else "")
             out.seek(0)
             out.write(_npy_header(done, config.n_tokens))
+        skipped.sort()
         if not done:
-            raise PixaceError(f"none of the {len(files)} pictures in {root} could be read; the first: {skipped[0][1]}")
+            raise PixaceError(f"none of the {len(names)} pictures in {root} could be read; the first: {skipped[0][1]}")
 
     write_atomically(tokens_file, write)
     header = {"folder": str(root), "tokenizer": dataclasses.asdict(config), "skipped": skipped}
@@ -115,13 +147,18 @@ def _npy_header(rows: int, columns: int) -> bytes:
 
 
 def split(tokens: TokenSet, fraction: float) -> tuple[TokenSet, TokenSet]:
-    """Hold out a share of the pictures: (training, validation). The choice depends on N and share alone."""
+    """Hold out a share of the pictures: (training, validation); nothing is copied.
+
+    Validation gets the front of the order that `load_folder` made from the names: the same pictures each time,
+    and mostly the same ones when some pictures are added.
+
+    Raises:
+        PixaceError: if one of the two sides would be empty.
+    """
     count = round(len(tokens) * fraction)
     if not 0 < count < len(tokens):
         raise PixaceError(f"--val_fraction={fraction} of {len(tokens)} pictures leaves one side empty")
-    order = np.random.default_rng(0).permutation(len(tokens))
-    held, kept = np.sort(order[:count]), np.sort(order[count:])
-    return TokenSet(tokens.tokens[kept], tokens.skipped), TokenSet(tokens.tokens[held])
+    return TokenSet(tokens.tokens[count:], tokens.skipped), TokenSet(tokens.tokens[:count])
 
 
 def batch_at(
@@ -129,20 +166,29 @@ def batch_at(
 ) -> np.ndarray:
     """The batch of a step (0, 1, ...): uint16 (B, T), a pure function of its arguments.
 
-    Every picture comes once an epoch, in a new order each epoch. With `flip`, half of the pictures are
-    mirrored left to right; `width` is then the number of pixels in a row.
+    Every picture of `tokens` (N, T) comes once an epoch, in a new order each epoch; batches go on over the end
+    of an epoch, so that their size changes nothing in the order of pictures. With `flip`, half of the pictures
+    are mirrored left to right; `width` is the number of pixels in a row (default: of a square picture).
     """
-    places = np.arange(step * batch_size, (step + 1) * batch_size)
-    epochs, within = np.divmod(places, len(tokens))
-    rows = np.array([_order(len(tokens), seed, int(e))[i] for e, i in zip(epochs, within, strict=True)])
-    batch = np.asarray(tokens[rows])
+    place, stop = step * batch_size, (step + 1) * batch_size
+    rows, mirrored = [], []
+    while place < stop:
+        epoch, within = divmod(place, len(tokens))
+        part = slice(within, within + stop - place)
+        order, sides = _epoch(len(tokens), seed, epoch)
+        rows.append(order[part])
+        mirrored.append(sides[part])
+        place += len(rows[-1])
+    batch = np.asarray(tokens[np.concatenate(rows)])
     if flip:
-        mirrored = batch.reshape(batch_size, -1, width or 1)[:, :, ::-1].reshape(batch.shape)
-        chosen = np.random.default_rng([seed, step, 1]).random(batch_size) < 0.5
-        batch = np.where(chosen[:, None], mirrored, batch)
+        chosen = np.concatenate(mirrored)
+        pictures = batch.reshape(batch_size, -1, width or math.isqrt(batch.shape[1]))
+        pictures[chosen] = pictures[chosen, :, ::-1]
     return batch
 
 
 @lru_cache(maxsize=2)
-def _order(count: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(count)
+def _epoch(count: int, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of an epoch in their order, and which of them may be mirrored; both (N,)."""
+    random = np.random.default_rng([seed, epoch])
+    return random.permutation(count), random.random(count) < 0.5

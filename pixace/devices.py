@@ -25,8 +25,15 @@ def prepare(device: str = "auto", deterministic: bool = False) -> None:
 
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
-    if not jax.config.values.get("jax_compilation_cache_dir"):
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+    if jax.config.values.get("jax_compilation_cache_dir"):
+        return
+    folder = cache_folder() / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # works as well, only slower to start
+    if os.access(folder, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
@@ -40,14 +47,20 @@ def find_devices(device: str = "auto") -> Sequence[Any]:
 
     try:
         found = jax.local_devices() if device == "auto" else jax.local_devices(backend=device)
-        return found[:1] if found[0].platform == "cpu" else found  # a CPU's cores work as one device
-    except RuntimeError as error:
-        here = ", ".join(sorted({d.platform for d in jax.local_devices(backend="cpu")}))
-        hint = "; pip install '.[cuda]' brings JAX's GPU support" if device == "gpu" else ""
-        reason = str(error).splitlines()[0]
-        raise PixaceError(
-            f"--device={device}: there is no {device} that JAX can use ({reason}; here: {here}){hint}"
-        ) from None
+    except (RuntimeError, AssertionError) as error:  # the latter where the only platform allowed is not installed
+        raise PixaceError(_why_none(device, str(error))) from None
+    return found[:1] if found[0].platform == "cpu" else found  # a CPU's cores work as one device
+
+
+def _why_none(device: str, reason: str) -> str:
+    reason = reason.partition("\n")[0][:200]
+    if not reason or reason.startswith("Unknown backend"):
+        reason = "it was not found, or JAX has no support for it installed"
+    allowed = os.environ.get("JAX_PLATFORMS")
+    where = f" while JAX_PLATFORMS={allowed} is set" if allowed else ""
+    hint = "; pip install '.[cuda]' brings GPU support" if device == "gpu" and not allowed else ""
+    kind = "device" if device == "auto" else device
+    return f"--device={device}: there is no {kind} that JAX can use{where} ({reason}){hint}; --device=cpu always works"
 
 
 def describe(devices: Sequence[Any]) -> str:

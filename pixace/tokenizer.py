@@ -7,9 +7,6 @@ Pixels are read row by row from the top left. The arithmetic is that of scikit-i
 `hsv2rgb` on RGB / 255 in float64, with rounding half to even, reproduced to the bit.
 """
 
-import os
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -18,10 +15,13 @@ from pixace.config import N_RESERVED, TokenizerConfig
 from pixace.errors import PixaceError
 from pixace.images import PictureSource, load_square
 
-# Below this many pixels the formula is quicker than making the tables (about 25 ms) and looking up.
-TABLE_PAYS_FROM = 200_000
-CHUNK = 1 << 15  # pixels worked on at a time: small enough to stay in the processor's cache
-_TIE = np.uint16(0xFFFF)  # marks table entries whose rounding hangs on the last bit of the float arithmetic
+TABLE_PAYS_FROM = 200_000  # pixels a tokenizer must have seen: for fewer, making the tables costs more than it saves
+CHUNK = 1 << 17  # pixels worked on at a time: small enough to stay in the processor's cache
+_TIE = np.uint16(0xFFFF)  # marks hues whose rounding hangs on the last bit of the float arithmetic
+# Hue times 6, by which of red >= green (1), green >= blue (2) and blue >= red (4) hold: it starts at so many
+# sixths of the circle and grows or falls with (middle - smallest) / (largest - smallest). 0 cannot be, 7 is grey.
+_START = np.array([0, 6, 2, 0, 4, 4, 2, 0], np.int32)
+_SIGN = np.array([0, -1, -1, 1, -1, 1, 1, 0], np.int32)
 
 
 class Tokenizer:
@@ -30,6 +30,7 @@ class Tokenizer:
     def __init__(self, config: TokenizerConfig):
         self.config = config
         self.vocab_size = config.vocab_size
+        self._n_seen = 0  # pixels so far
 
     def read(self, picture: PictureSource) -> np.ndarray:
         """Open anything `pixace.images.open_picture` opens; uint8 (S, S, 3), resized as the model was trained."""
@@ -37,26 +38,22 @@ class Tokenizer:
         return load_square(picture, c.image_size, resize=c.resize, exact=c.exact, background=c.background)
 
     def encode(self, picture: PictureSource) -> np.ndarray:
-        """Tokens of one picture: a path, URL, bytes, PIL image or array; uint16 (T,)."""
+        """Tokens of one picture: a path, URL, bytes, PIL image or array; uint16 (T,). Errors as `open_picture`."""
         return self.encode_rgb(self.read(picture)).reshape(-1)
 
     def encode_rgb(self, rgb: np.ndarray) -> np.ndarray:
         """uint8 (..., 3) to uint16 (...), pixel by pixel and without resizing."""
         if rgb.dtype != np.uint8 or rgb.shape[-1:] != (3,):
             raise PixaceError(f"uint8 colours of shape (..., 3) are needed, not {rgb.dtype} {rgb.shape}")
-        flat = np.ascontiguousarray(rgb).reshape(-1, 3)
+        flat = rgb.reshape(-1, 3)
         tokens = np.empty(len(flat), np.uint16)
-        pack = _pack_rgb if self.config.tokenizer == "rgb" else self._pack_hsv_for(len(flat))
-
-        def work(start: int) -> None:
-            tokens[start : start + CHUNK] = pack(flat[start : start + CHUNK], self.config.bitdepth)
-
-        starts = range(0, len(flat), CHUNK)
-        if len(starts) > 3:  # NumPy lets go of the interpreter lock, so threads share the work
-            with ThreadPoolExecutor(os.cpu_count()) as threads:
-                deque(threads.map(work, starts), maxlen=0)
+        self._n_seen += len(flat)
+        if self.config.tokenizer == "rgb":
+            pack = _pack_rgb
         else:
-            deque(map(work, starts), maxlen=0)
+            pack = _pack_hsv_by_table if self._n_seen >= TABLE_PAYS_FROM else _pack_hsv
+        for start in range(0, len(flat), CHUNK):
+            tokens[start : start + CHUNK] = pack(flat[start : start + CHUNK], self.config.bitdepth)
         return tokens.reshape(rgb.shape[:-1])
 
     def decode(self, tokens: np.ndarray) -> np.ndarray:
@@ -71,8 +68,10 @@ class Tokenizer:
         return self.decode_tokens(tokens).reshape(*tokens.shape[:-1], size, size, 3)
 
     def decode_tokens(self, tokens: np.ndarray) -> np.ndarray:
-        """Integer ids (...) to uint8 RGB (..., 3)."""
+        """Integer ids (...) to uint8 RGB (..., 3); raises `PixaceError` for ids outside the vocabulary."""
         tokens = np.asarray(tokens)
+        if tokens.dtype.kind not in "iu":
+            raise PixaceError(f"token ids are whole numbers, not {tokens.dtype}")
         if tokens.size and (tokens.min() < 0 or tokens.max() >= self.vocab_size):
             raise PixaceError(f"token ids must be in [0, {self.vocab_size}), found {tokens.min()} to {tokens.max()}")
         return self.colours[tokens]
@@ -87,10 +86,6 @@ class Tokenizer:
         unit = np.stack(channels, axis=-1)
         rgb = unit if self.config.tokenizer == "rgb" else _hsv_to_rgb(unit)
         return np.concatenate([np.zeros((N_RESERVED, 3)), np.round(rgb * 255)]).astype(np.uint8)
-
-    @staticmethod
-    def _pack_hsv_for(n_pixels: int):
-        return _pack_hsv_by_table if n_pixels >= TABLE_PAYS_FROM else _pack_hsv
 
 
 def psnr(original: np.ndarray, copy: np.ndarray) -> float:
@@ -118,21 +113,33 @@ def _pack_rgb(rgb: np.ndarray, bits: tuple[int, ...]) -> np.ndarray:
 
 
 def _pack_hsv(rgb: np.ndarray, bits: tuple[int, ...]) -> np.ndarray:
-    """The formula itself. Where two channels share the maximum, the later one decides, as in scikit-image."""
-    unit = rgb / 255
-    red, green, blue = unit[:, 0], unit[:, 1], unit[:, 2]
-    value = unit.max(axis=-1)
-    delta = value - unit.min(axis=-1)
+    """The formula itself, colour by colour."""
+    unit = _planes(rgb) / 255
+    value = unit.max(axis=0)
+    saturation = _saturation(value, unit.min(axis=0))
+    return _pack(_quantise(_hue(unit), bits[0]), _quantise(saturation, bits[1]), _quantise(value, bits[2]), bits)
+
+
+def _planes(rgb: np.ndarray) -> np.ndarray:
+    """(N, 3) as (3, N): each channel in one piece."""
+    return np.ascontiguousarray(rgb.T)
+
+
+def _hue(unit: np.ndarray) -> np.ndarray:
+    """Hue of colours (3, N), all in [0, 1]. Of channels that share the maximum the last decides, as in scikit-image."""
+    red, green, blue = unit
+    value = unit.max(axis=0)
+    delta = value - unit.min(axis=0)
     grey = delta == 0
     safe = np.where(grey, 1.0, delta)
-    sixths = np.select(
-        [blue == value, green == value],
-        [4.0 + (red - green) / safe, 2.0 + (blue - red) / safe],
-        (green - blue) / safe,
-    )
-    hue = np.where(grey, 0.0, (sixths / 6.0) % 1.0)
-    saturation = np.where(grey, 0.0, delta / np.where(value == 0, 1.0, value))
-    return _pack(_quantise(hue, bits[0]), _quantise(saturation, bits[1]), _quantise(value, bits[2]), bits)
+    sixths = np.where(green == value, 2.0 + (blue - red) / safe, (green - blue) / safe)
+    sixths = np.where(blue == value, 4.0 + (red - green) / safe, sixths)
+    return np.where(grey, 0.0, (sixths / 6.0) % 1.0)
+
+
+def _saturation(value: np.ndarray, smallest: np.ndarray) -> np.ndarray:
+    """Saturation by the largest and the smallest channel, both in [0, 1]; 0 for black."""
+    return (value - smallest) / np.where(value == 0, 1.0, value)
 
 
 def _hsv_to_rgb(hsv: np.ndarray) -> np.ndarray:
@@ -145,53 +152,39 @@ def _hsv_to_rgb(hsv: np.ndarray) -> np.ndarray:
     return np.stack([np.choose(sector, [c[i] for c in choices]) for i in range(3)], axis=-1)
 
 
-@lru_cache(maxsize=8)
-def _hsv_tables(bits: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Codes of all integer cases: hue (delta, sector and difference), saturation (maximum, delta), value.
-
-    Hue hangs on which channel is largest, the difference d of the other two and delta = max - min alone;
-    saturation on max and delta. So half a million entries cover the 16.7 million colours. Where the exact
-    quotient lies half-way between two codes, float arithmetic decides by the colour itself: `_TIE`.
-    """
-    delta = np.maximum(np.arange(256), 1)[:, None, None]
-    sector = np.array([0, 2, 4])[None, :, None]
-    difference = np.arange(-255, 256)[None, None, :]
-    levels = 2 ** bits[0] - 1
-    numerator = ((difference + sector * delta) % (6 * delta)) * levels  # hue * levels = numerator / (6 delta)
-    hue = _half_even(numerator, 6 * delta)
-    hue[0] = 0
-    delta, maximum = np.arange(256)[None, :], np.maximum(np.arange(256), 1)[:, None]
-    saturation = _half_even(delta * (2 ** bits[1] - 1), maximum)
-    saturation[0] = 0
-    value = _quantise(np.arange(256) / 255, bits[2])
-    shifted = np.where(saturation == _TIE, _TIE, saturation << np.uint16(bits[0]))
-    return hue.reshape(-1), shifted.reshape(-1), (value << np.uint16(bits[0] + bits[1])) + np.uint16(N_RESERVED)
-
-
-def _half_even(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    code, rest = np.divmod(2 * numerator + denominator, 2 * denominator)
-    return np.where(rest == 0, _TIE, code).astype(np.uint16)
-
-
-def _choose(condition: np.ndarray, yes: np.ndarray, no: np.ndarray) -> np.ndarray:
-    """`np.where` for int16 by bit masks, ten times as fast."""
-    mask = -condition.astype(np.int16)
-    return no ^ ((no ^ yes) & mask)
-
-
 def _pack_hsv_by_table(rgb: np.ndarray, bits: tuple[int, ...]) -> np.ndarray:
-    hue_codes, saturation_codes, value_codes = _hsv_tables(bits)
-    red, green, blue = (np.ascontiguousarray(rgb[:, i]) for i in range(3))
+    """The same tokens as `_pack_hsv` by two look-ups, and the formula where the hue is half-way between two codes."""
+    hues, others = _hsv_tables(bits)
+    red, green, blue = _planes(rgb)
     largest = np.maximum(np.maximum(red, green), blue)
-    delta = largest - np.minimum(np.minimum(red, green), blue)
-    red, green, blue = red.astype(np.int16), green.astype(np.int16), blue.astype(np.int16)
-    index = (green - blue) + np.int16(255)
-    index = _choose(largest == green, (blue - red) + np.int16(511 + 255), index)
-    index = _choose(largest == blue, (red - green) + np.int16(1022 + 255), index)
-    hue = hue_codes.take(delta.astype(np.intp) * 1533 + index)
-    saturation = saturation_codes.take((largest.astype(np.intp) << 8) | delta)
-    tokens = (hue | saturation) + value_codes.take(largest)
-    ties = np.flatnonzero((hue == _TIE) | (saturation == _TIE))
-    if len(ties):
-        tokens[ties] = _pack_hsv(rgb[ties], bits)
-    return tokens
+    smallest = np.minimum(np.minimum(red, green), blue)
+    middle = red ^ green ^ blue ^ largest ^ smallest  # two of the three cancel out
+    order = (red >= green) + (green >= blue) * np.uint8(2) + (blue >= red) * np.uint8(4)
+    hue = hues.take(_join(largest - smallest, middle - smallest) + (order.astype(np.intp) << 16))
+    ties = np.flatnonzero(hue == _TIE)
+    hue[ties] = _quantise(_hue(_planes(rgb[ties]) / 255), bits[0])
+    return hue + others.take(_join(largest, smallest))
+
+
+def _join(high: np.ndarray, low: np.ndarray) -> np.ndarray:
+    return (high.astype(np.uint16) << np.uint16(8)) | low
+
+
+@lru_cache(maxsize=8)
+def _hsv_tables(bits: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Hue codes by (order, largest - smallest, middle - smallest); all else of a token by (largest, smallest).
+
+    So 590 thousand entries cover the 16.7 million colours. The exact hue hangs on those three alone, but where
+    it lies half-way between two codes, float arithmetic decides by the colour itself: `_TIE`.
+    """
+    start, sign = _START[:, None, None], _SIGN[:, None, None]
+    largest, smallest = np.arange(256, dtype=np.int32)[:, None], np.arange(256, dtype=np.int32)
+    circle = 6 * np.maximum(largest, 1)
+    position = (start * (circle // 6) + sign * smallest) % circle  # of `circle`; here they are the two differences
+    twice = 2 * (2 ** bits[0] - 1) * position + circle
+    code, rest = np.divmod(twice, 2 * circle)
+    hues = np.where(rest == 0, _TIE, code.astype(np.uint16))
+    value = largest / 255
+    saturation = _saturation(value, np.minimum(smallest / 255, value))
+    others = _pack(np.zeros(1, np.uint16), _quantise(saturation, bits[1]), _quantise(value, bits[2]), bits)
+    return hues.reshape(-1), others.reshape(-1)

@@ -27,13 +27,24 @@ class FlagSet:
     def __init__(self, command: str, about: str):
         self.command, self.about = command, about
         self.values = flags.FlagValues()
+        self.values.set_gnu_getopt(True)  # flags may follow words
         self._hints: dict[str, Any] = {}
+        self._help: dict[str, str] = {}
         self._sections: dict[str, list[str]] = {}
         self._aliases: dict[str, str] = {}
         self.add("debug", False, bool, "show the traceback of an error", OTHER)
-        flags.DEFINE_string("flagfile", "", "read flags from this file, one a line", flag_values=self.values)
-        flags.DEFINE_string("undefok", "", "unknown flags of these names are no error", flag_values=self.values)
-        self._sections[OTHER] += ["flagfile", "undefok"]
+        for name, help in (
+            ("flagfile", "read flags from this file, one a line"),
+            ("undefok", "unknown flags of these names are no error"),
+        ):
+            flags.DEFINE_string(name, "", help, flag_values=self.values)
+            self._help[name] = help
+            self._sections[OTHER].append(name)
+
+    @property
+    def names(self) -> list[str]:
+        """All flags of the command, without absl's own."""
+        return list(self._hints)
 
     def add_section(self, title: str, config: type) -> None:
         """A flag for each field of a configuration dataclass."""
@@ -46,7 +57,7 @@ class FlagSet:
         self, name: str, default: Any, hint: Any, help: str, section: str = "flags", choices: Sequence[str] = ()
     ) -> None:
         """One flag; `hint` is its type: bool, int, float, str, tuple[int, ...], list[...] or one of them | None."""
-        self._hints[name] = hint
+        self._hints[name], self._help[name] = hint, help
         self._sections.setdefault(section, []).append(name)
         kind = _plain(hint)
         if kind is bool:
@@ -78,12 +89,13 @@ class FlagSet:
             sys.exit(0)
         try:
             words = self.values([self.command, *arguments])[1:]
-        except flags.Error as error:
-            raise ConfigError(str(error).removeprefix("FATAL Flags parsing error: ")) from None
-        except OSError as error:
-            raise ConfigError(f"--flagfile: {error.strerror} ({error.filename})") from None
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"a --flagfile is not text: {error}") from None
+        except (flags.Error, ValueError) as error:  # a ValueError is --noNAME=VALUE
+            text = str(error).removeprefix("ERROR:: ").removeprefix("flag ")
+            raise ConfigError(text[:1].lower() + text[1:].replace(" ?", "?")) from None
         if words and not positional:
-            raise ConfigError(f"{words[0]!r} is not a flag; flags begin with --, as in --{next(iter(self._hints))}")
+            raise ConfigError(f"{words[0]!r} is not a flag; flags look like --name=value")
         return self._given(), words
 
     def _given(self) -> dict[str, Any]:
@@ -112,7 +124,7 @@ class FlagSet:
             elif typing.get_origin(kind) is tuple:
                 value = tuple(int(part) for part in value.replace("(", "").replace(")", "").split(","))
         except ValueError:
-            wanted = {int: "a whole number", float: "a number"}.get(kind, "whole numbers with commas, such as 5,4,4")
+            wanted = {int: "a whole number", float: "a number"}.get(kind, "a list of whole numbers, such as 5,4,4,")
             raise ConfigError(f"--{name}={value}: {wanted} is needed") from None
         return convert(hint, name, value)
 
@@ -131,13 +143,15 @@ class FlagSet:
         default = flag.default
         if isinstance(default, list):
             default = " ".join(map(str, default))
-        text = flag.help
+        text = self._help[name]
         choices = getattr(flag.parser, "enum_values", None)
         if choices and not all(choice in text for choice in choices):
             text += f" ({', '.join(choices)})"
         if default not in (None, "", False):
             text += f" [{str(default).lower() if default is True else default}]"
-        spellings = [f"--{name}"] + [f"--{alias}" for alias, of in self._aliases.items() if of == name]
+        spellings = [f"--[no]{name}" if flag.boolean else f"--{name}"] + [
+            f"--{alias}" for alias, of in self._aliases.items() if of == name
+        ]
         head = f"  {', '.join(spellings)}"
         body = textwrap.wrap(text, width - 24)
         if len(head) > 22:

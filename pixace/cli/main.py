@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from collections import defaultdict
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -14,6 +15,11 @@ COMMANDS = {
     "predict": "draw new pictures, or complete prompts, with a trained model",
     "tokenize": "show pictures under several bit depths, with the loss of quality",
 }
+LESS_MEMORY = defaultdict(
+    lambda: "smaller or fewer pictures",
+    train="a smaller --batch_size, --accumulate, --residual=remat, --model_type=reformer or a smaller model",
+    predict="a smaller --batch_size or --scale, or fewer prompts or temperatures",
+)
 USAGE = "usage: pixace COMMAND [--flags]\n"
 
 
@@ -45,7 +51,7 @@ def _run(arguments: list[str]) -> int:
     if name not in COMMANDS:
         print(f"pixace: there is no command {name!r}\n\n{_short_help()}", file=sys.stderr)
         return 2
-    debug = "--debug" in rest
+    debug = any(word in ("--debug", "-debug", "--debug=true") for word in rest)
     try:
         return import_module(f"pixace.cli.{name}").run(rest)
     except PixaceError as error:
@@ -61,11 +67,7 @@ def _run(arguments: list[str]) -> int:
     except (MemoryError, Exception) as error:
         if debug or not _is_out_of_memory(error):
             raise
-        print(
-            f"pixace {name}: out of memory; try a smaller --batch_size, --accumulate, --residual=remat, "
-            "--model_type=reformer or a smaller model (--debug shows where)",
-            file=sys.stderr,
-        )
+        print(f"pixace {name}: out of memory; try {LESS_MEMORY[name]} (--debug shows where)", file=sys.stderr)
         return 1
 
 

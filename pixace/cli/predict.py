@@ -1,20 +1,27 @@
 """`pixace predict`"""
 
+import itertools
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from pixace import devices
 from pixace.cli.flags import FlagSet, comma_list
 from pixace.config import ModelOptions, TokenizerConfig
-from pixace.errors import ConfigError
+from pixace.errors import ConfigError, PixaceError
+
+if TYPE_CHECKING:
+    from pixace.sampling.predictor import Drawing, Predictor
 
 ABOUT = (
     "Draw new pictures with a trained model, or complete prompts that are cut anywhere. The sheet has a row a picture; "
     "with prompts its columns are the prompt, the cut prompt, and what was drawn at each temperature."
 )
+LONGEST_EDGE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".gif": 65535}  # pixels that a format can hold
+HOTTEST = 1e6  # as in `pixace.sampling.model`, which would bring JAX
+ANIMATION_WIDTH = 1024  # pixels, at most
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 SHEET, OUTPUT, CHECKED = "what to draw", "what to write", "checked against the model if given"
 
@@ -44,7 +51,8 @@ def make_flags() -> FlagSet:
     for section, names in ((ModelOptions, ["model_type"]), (TokenizerConfig, ["image_size", "bitdepth"])):
         kinds = {"model_type": str | None, "image_size": int | None, "bitdepth": tuple[int, ...] | None}
         for name in names:
-            flags.add(name, None, kinds[name], section.__dataclass_fields__[name].metadata["help"], CHECKED)
+            entry = section.__dataclass_fields__[name].metadata
+            flags.add(name, None, kinds[name], entry["help"], CHECKED, entry["choices"])
     return flags
 
 
@@ -52,80 +60,144 @@ def run(arguments: Sequence[str]) -> int:
     """Draw; returns the exit code."""
     flags = make_flags()
     given, _ = flags.parse(arguments)
+    options = {name: given.get(name, flags.default(name)) for name in flags.names}
+    temperatures = _numbers(comma_list(options["temperature"]))
+    prompts = comma_list(options["prompt"])
+    if "prompt" in given and not prompts:
+        raise ConfigError("--prompt= names no picture; leave the flag out to draw without a prompt")
+    _check_outputs(options)
+    devices.prepare(options["device"])
+    import jax
 
-    def value(name: str):
-        return given.get(name, flags.default(name))
-
-    temperatures = _numbers(comma_list(value("temperature")))
-    if value("scale") < 1:
-        raise ConfigError(f"--scale={value('scale')}: at least 1 pixel is needed")
-    devices.prepare(value("device"))
-    from pixace.progress import Bar
     from pixace.sampling.predictor import get_predictor
-    from pixace.sheets import check_animation, check_format, save_animation, save_picture
 
-    check_format(value("out"))
-    if value("animate"):
-        check_animation(value("animate"))
-    found = devices.find_devices(value("device"))
-    predictor = get_predictor(
-        value("model_name"),
-        value("model_type"),
-        value("weights_dir"),
-        value("image_size"),
-        value("bitdepth"),
-        value("checkpoint"),
-    )
-    print(devices.describe(found[:1]), file=sys.stderr)
-    devices.warn_of_idle_gpu(found)
-    frames, drawing = [], None
-    with Bar("drawing") as bar:
-        for drawing in predictor.stream(
-            value("batch_size"),
-            comma_list(value("prompt")),
-            value("cut"),
-            temperatures,
-            value("top_k"),
-            value("top_p"),
-            value("min_p"),
-            value("seed"),
-            chunk=predictor.model.config.model.width if value("animate") else None,
-            progress=bar,
-        ):
-            if value("animate"):
-                frames.append(np.asarray(drawing.sheet(predictor.model.config.model.width + 2)))
-    assert drawing is not None
-    facts = {
-        "Software": "pixace",
-        "model": str(predictor.model.folder),
-        "seed": str(drawing.seed),
-        "temperature": ",".join(map(str, temperatures)),
-        **{name: str(value(name)) for name in ("top_k", "top_p", "min_p") if value(name) is not None},
-        **({"cut": str(drawing.cut)} if drawing.prompts else {}),
-    }
-    save_picture(drawing.sheet(value("scale"), value("interpolation")), value("out"), metadata=facts)
-    print(f"seed {drawing.seed}, saved {value('out')}")
-    if value("out_dir"):
-        print(f"saved {_save_each(drawing, Path(value('out_dir')), facts)} pictures in {value('out_dir')}")
-    if value("animate"):
-        n_columns = len(drawing.columns) + 2 * bool(drawing.prompts)
-        save_animation(frames, value("animate"), scale=min(value("scale"), 1024 // n_columns) * n_columns)
-        print(f"saved {value('animate')}")
+    found = devices.find_devices(options["device"])
+    with jax.default_device(found[0]):
+        predictor = get_predictor(
+            options["model_name"] or None,
+            options["model_type"],
+            options["weights_dir"],
+            options["image_size"],
+            options["bitdepth"],
+            options["checkpoint"],
+        )
+        columns, rows = len(temperatures) + 2 * bool(prompts), len(prompts) or options["batch_size"]
+        scale = _animation_scale(options, columns, rows) if options["animate"] else 0
+        _check_size(options, columns, rows)
+        drawing, frames = _draw(predictor, options, prompts, temperatures, found)
+    _save(drawing, options, str(predictor.model.folder))
+    if options["animate"]:
+        from pixace.sheets import save_animation
+
+        save_animation(frames, options["animate"], scale=scale)
+        print(f"saved {options['animate']}")
     return 0
 
 
-def _save_each(drawing, folder: Path, facts: dict[str, str]) -> int:
+def _draw(
+    predictor: "Predictor", options: dict[str, Any], prompts: list[str], temperatures: list[float], found: Sequence[Any]
+) -> tuple["Drawing", list[Any]]:
+    """What was drawn and, where an animation is wanted, a frame (uint8 (h, w, 3)) after each row of pixels."""
+    import numpy as np
+
+    from pixace.progress import Bar
+
+    width = predictor.model.config.model.width
+    with Bar("drawing") as bar:
+        drawings = predictor.stream(
+            options["batch_size"],
+            prompts,
+            options["cut"],
+            temperatures,
+            options["top_k"],
+            options["top_p"],
+            options["min_p"],
+            options["seed"],
+            chunk=width if options["animate"] else None,
+            progress=bar,
+        )
+        first = next(drawings)  # so prompts and settings are good
+        print(devices.describe(found[:1]), file=sys.stderr)
+        devices.warn_of_idle_gpu(found)
+        drawing, frames = first, []
+        for drawing in itertools.chain([first], drawings):
+            if options["animate"]:
+                frames.append(np.asarray(drawing.sheet(width + 2)))
+    return drawing, frames
+
+
+def _save(drawing: "Drawing", options: dict[str, Any], model: str) -> None:
+    """Write the sheet and, where a folder is given, each picture; say so."""
     from PIL import Image
 
     from pixace.sheets import save_picture
 
-    count = 0
+    facts = {
+        "Software": "pixace",
+        "model": model,
+        "seed": str(drawing.seed),
+        "temperature": ",".join(map(str, drawing.temperatures)),
+        **{name: str(options[name]) for name in ("top_k", "top_p", "min_p") if options[name] is not None},
+        **({"cut": str(drawing.cut)} if drawing.prompts else {}),
+    }
+    save_picture(drawing.sheet(options["scale"], options["interpolation"]), options["out"], metadata=facts)
+    print(f"seed {drawing.seed}, saved {options['out']}")
+    if not options["out_dir"]:
+        return
+    folder = Path(options["out_dir"]).expanduser()
     for temperature, column in zip(drawing.temperatures, drawing.columns, strict=True):
         for i, picture in enumerate(column):
             own = {**facts, "temperature": str(temperature), "index": str(i)}
-            save_picture(Image.fromarray(picture), folder / f"{i:04d}-t{temperature:g}.png", metadata=own)
-            count += 1
-    return count
+            name = f"{i:04d}-t{str(temperature).removesuffix('.0')}.png"
+            save_picture(Image.fromarray(picture), folder / name, metadata=own)
+    count = len({*drawing.temperatures}) * len(drawing.columns[0])
+    print(f"saved {count} pictures in {options['out_dir']}")
+
+
+def _check_outputs(options: dict[str, Any]) -> None:
+    """Raise, before any work, where the results could not be written in the end."""
+    from pixace.sheets import check_animation, check_format
+
+    if options["scale"] < 1:
+        raise ConfigError(f"--scale={options['scale']}: at least 1 pixel is needed")
+    check_format(options["out"])
+    if options["animate"]:
+        check_animation(options["animate"])
+    for name in ("out", "animate", "out_dir"):
+        if options[name]:
+            _check_writable(Path(options[name]).expanduser(), is_folder=name == "out_dir")
+
+
+def _check_writable(path: Path, is_folder: bool) -> None:
+    if path.exists() and path.is_dir() != is_folder:
+        raise PixaceError(f"cannot write {path}: it is a {'file' if is_folder else 'folder'}")
+    folder = path if is_folder else path.parent
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise PixaceError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _check_size(options: dict[str, Any], columns: int, rows: int) -> None:
+    """Raise where the sheet would be larger than its format, or this program, can hold."""
+    from pixace.opening import MAX_PIXELS
+
+    scale, ending = options["scale"], Path(options["out"]).suffix.lower()
+    width, height, most = columns * scale, rows * scale, LONGEST_EDGE.get(ending, MAX_PIXELS)
+    if width * height > MAX_PIXELS or max(width, height) > most:
+        raise ConfigError(
+            f"the sheet would have {width} x {height} pixels, more than {ending} or this program can hold; "
+            f"give a smaller --scale or fewer pictures"
+        )
+
+
+def _animation_scale(options: dict[str, Any], columns: int, rows: int) -> int:
+    """Width of the animation: that of the sheet, or less where it would be too large."""
+    tallest = LONGEST_EDGE.get(Path(options["animate"]).suffix.lower(), 65535)
+    tile = min(options["scale"], ANIMATION_WIDTH // columns, tallest // max(rows, 1))
+    return max(1, tile) * columns
 
 
 def _numbers(words: list[str]) -> list[float]:
@@ -133,6 +205,6 @@ def _numbers(words: list[str]) -> list[float]:
         numbers = [float(word) for word in words]
     except ValueError:
         raise ConfigError(f"--temperature={','.join(words)}: numbers with commas between are needed") from None
-    if not numbers or not all(0 <= number < float("inf") for number in numbers):
-        raise ConfigError(f"--temperature={','.join(words)}: numbers of 0 or above are needed")
+    if not numbers or not all(0 <= number <= HOTTEST for number in numbers):
+        raise ConfigError(f"--temperature={','.join(words)}: numbers from 0 to {HOTTEST:g} are needed")
     return numbers

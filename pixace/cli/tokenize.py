@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     tokenizers = [Tokenizer(TokenizerConfig(tokenizer=value("tokenizer"), bitdepth=bits)) for bits in depths]
     rows = []
     for picture in pictures:
-        if value("image_size"):
+        if value("image_size") is not None:
             checked = TokenizerConfig(image_size=value("image_size"), background=value("background"))
             resize, exact = value("resize"), value("exact")
             rgb = load_square(picture, checked.image_size, resize=resize, exact=exact, background=checked.background)

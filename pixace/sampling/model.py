@@ -1,16 +1,18 @@
 """A trained model in the hand: its tokenizer, its likelihoods, its drawing. `pixace.load` gives one."""
 
+import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from pixace.checkpoints import load_config, load_weights
-from pixace.config import RunConfig
+from pixace.config import ModelConfig, RunConfig
 from pixace.errors import ConfigError, PixaceError
 from pixace.folders import model_folder
 from pixace.models.spec import Parameters
@@ -21,6 +23,8 @@ from pixace.sampling.filters import make_settings
 from pixace.tokenizer import Tokenizer
 
 MOST_LOGITS = 2**27  # log_probs works on so many at a time (512 MiB)
+HOTTEST = 1e6  # beyond it all tokens are equally likely in float32 anyway
+N_SEEDS = 2**32  # JAX would take larger ones, and negative ones, for one of these
 
 
 def load(name_or_path: str | os.PathLike, weights_dir: str | os.PathLike = "model-weights") -> "Model":
@@ -60,6 +64,8 @@ class Model:
         tokens = self._checked(tokens)
         if tokens.ndim != 2:
             raise PixaceError(f"log_probs takes tokens (B, T), not {tokens.shape}")
+        if tokens.size == 0:
+            return np.zeros((*tokens.shape, self.config.model.vocab_size), np.float32)
         rows = max(1, MOST_LOGITS // (tokens.shape[1] * self.config.model.vocab_size))
         parts = [
             _log_probs(self.parameters, tokens[i : i + rows], self.config.model) for i in range(0, len(tokens), rows)
@@ -114,20 +120,26 @@ class Model:
         index: Sequence[int] | None = None,
         chunk: int | None = None,
         progress: Progress = silent,
-    ):
+    ) -> Iterator[np.ndarray]:
         """Like `sample`, but yields the unfinished pictures too, after every `chunk` positions."""
         length = self.config.model.n_positions
         if prompt_tokens is None:
             prompts = np.zeros((1, 0), np.uint16)
         else:
             prompts = np.atleast_2d(self._checked(prompt_tokens))
-        count = len(prompts) if n is None else n
-        if prompts.ndim != 2 or count < 1 or count % len(prompts):
+        if prompts.ndim != 2 or len(prompts) == 0:
+            raise PixaceError(f"prompt_tokens of shape {prompts.shape} are not (T,) or (B, T) with B of 1 or more")
+        count = len(prompts) if n is None else _whole("n", n)
+        if count < 1 or count % len(prompts):
             raise PixaceError(f"n={count} pictures must be 1 or more, and a multiple of the {len(prompts)} prompts")
         given = prompts.shape[1]
-        kept = (given if given < length else length // 2) if cut is None else cut
+        kept = (given if given < length else length // 2) if cut is None else _whole("cut", cut)
         if not 0 <= kept <= given:
             raise PixaceError(f"cut={kept} must be between 0 and the {given} tokens of the prompt")
+        if not 0 <= _whole("seed", seed) < N_SEEDS:
+            raise ConfigError(f"seed={seed} must be between 0 and {N_SEEDS - 1}")
+        if index is not None and len(index) != count:
+            raise PixaceError(f"index holds {len(index)} numbers for {count} pictures")
         _check_settings(temperature, top_k, top_p, min_p, count)
         tokens = np.zeros((count, length), np.uint16)
         tokens[:, :kept] = np.tile(prompts, (count // len(prompts), 1))[:, :kept]
@@ -143,6 +155,8 @@ class Model:
         tokens, model = np.asarray(tokens), self.config.model
         if not np.issubdtype(tokens.dtype, np.integer):
             raise PixaceError(f"tokens must be integers, not {tokens.dtype}")
+        if tokens.ndim == 0:
+            raise PixaceError("tokens are an array (T,) or (B, T), not a single number")
         if tokens.shape[-1] > model.n_positions:
             raise PixaceError(f"{tokens.shape[-1]} tokens are more than the model's {model.n_positions}")
         if tokens.size and (tokens.min() < 0 or tokens.max() >= model.vocab_size):
@@ -151,18 +165,25 @@ class Model:
 
 
 @partial(jax.jit, static_argnums=2)
-def _log_probs(parameters: Parameters, tokens: jax.Array, config) -> jax.Array:
+def _log_probs(parameters: Parameters, tokens: jax.Array, config: ModelConfig) -> jax.Array:
     return log_probs(parameters, config, tokens.astype(jnp.int32))
 
 
-def _check_settings(temperature, top_k, top_p, min_p, count: int) -> None:
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ConfigError(f"{name}={value!r} must be a whole number") from None
+
+
+def _check_settings(temperature: Any, top_k: Any, top_p: Any, min_p: Any, count: int) -> None:
     values = np.atleast_1d(np.asarray(temperature, np.float64))
-    if values.shape not in ((1,), (count,)) or not np.all(np.isfinite(values)) or values.min() < 0:
+    if values.shape not in ((1,), (count,)) or not np.all((values >= 0) & (values <= HOTTEST)):
         raise ConfigError(
-            f"temperature={temperature} must be 0 or above: one number, or one for each of {count} pictures"
+            f"temperature={temperature} must be from 0 to {HOTTEST:g}: one number, or one for each of {count} pictures"
         )
-    if top_k is not None and top_k < 1:
-        raise ConfigError(f"top_k={top_k} must be at least 1")
+    if top_k is not None and not 1 <= _whole("top_k", top_k) < 2**31:
+        raise ConfigError(f"top_k={top_k} must be at least 1 and below {2**31}")
     if top_p is not None and not 0 < top_p <= 1:
         raise ConfigError(f"top_p={top_p} must be above 0 and at most 1")
     if min_p is not None and not 0 <= min_p <= 1:

@@ -140,14 +140,16 @@ class Predictor:
         """
         model, tokenizer = self.model, self.model.tokenizer
         temperatures = tuple(float(t) for t in np.atleast_1d(np.asarray(temperature, np.float64)))
+        if not temperatures:
+            raise ConfigError("temperature: at least one number is needed")
         sources = [prompts] if isinstance(prompts, str | os.PathLike | bytes | Image.Image | np.ndarray) else prompts
-        prompt_tokens = np.stack([tokenizer.encode(source) for source in sources]) if sources else None
-        if prompt_tokens is None:
+        if not sources:
             if cut is not None:
                 raise ConfigError(f"--cut={cut} says how much of a prompt to keep, but there is no --prompt")
             if batch_size < 1:
                 raise ConfigError(f"--batch_size={batch_size}: at least 1 picture is needed")
-        kept = 0 if prompt_tokens is None else parse_cut(cut, model.config.model)
+        kept = parse_cut(cut, model.config.model) if sources else 0
+        prompt_tokens = np.stack([tokenizer.encode(source) for source in sources]) if sources else None
         count = batch_size if prompt_tokens is None else len(prompt_tokens)
         seed = secrets.randbelow(2**31) if seed is None else seed
         whole, shortened = [], []

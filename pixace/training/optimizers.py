@@ -14,7 +14,7 @@ from optax.contrib import MuonDimensionNumbers, muon
 from pixace.config import TrainConfig
 from pixace.models.spec import Parameters, named
 
-DEFAULT_LR = {"adamw": 1e-3, "muon": 1e-3, "source": 1e-3}
+DEFAULT_LR = {"adamw": 1e-3, "muon": 3e-3, "source": 1e-3}
 SOURCE_FACTOR, SOURCE_WARMUP = 0.1, 400
 
 # (reduction axes, output axes) of the stacked matrices; without them Muon would leave 3-D leaves to Adam.

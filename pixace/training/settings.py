@@ -1,12 +1,13 @@
 """From what was asked for, and what a run's folder says already, to the configuration of the run."""
 
 import dataclasses
-import sys
+import os
+import typing
 from pathlib import Path
 from typing import Any
 
-from pixace.checkpoints import CONFIG, load_config
-from pixace.config import ModelOptions, RunConfig, TokenizerConfig, TrainConfig, check_agrees, shown
+from pixace.checkpoints import CONFIG, STATES, WEIGHTS, load_config
+from pixace.config import ModelOptions, RunConfig, TokenizerConfig, TrainConfig, check_agrees, convert, shown
 from pixace.errors import ConfigError, PixaceError
 from pixace.folders import model_folder
 
@@ -31,12 +32,18 @@ def resolve(folder: Path | None, given: dict[str, Any], weights_dir: Path) -> tu
 
     Raises:
         ConfigError: for unknown names, and for values that contradict the folder's; says both.
+        PixaceError: if there are no pictures, or the folder holds a model without its `config.json`.
     """
-    known = set().union(*map(names_of, SECTIONS))
-    if unknown := set(given) - known:
+    hints = {name: hint for section in SECTIONS for name, hint in typing.get_type_hints(section).items()}
+    if unknown := set(given) - set(hints):
         raise ConfigError(f"unknown training options: {', '.join(sorted(unknown))}")
+    given = {name: convert(hints[name], name, _plain(value)) for name, value in given.items()}
     if folder is not None and (folder / CONFIG).exists():
         return _continued(folder, load_config(folder), given), True
+    if folder is not None and _holds_model(folder):
+        raise PixaceError(
+            f"{folder} holds a model but no {CONFIG}: put that file back, or choose another --model_name to begin anew"
+        )
     if given.get("checkpoint"):
         base = load_config(model_folder(given["checkpoint"], weights_dir))
         check_agrees(base, given, f"the model {given['checkpoint']}")
@@ -45,6 +52,14 @@ def resolve(folder: Path | None, given: dict[str, Any], weights_dir: Path) -> tu
     tokenizer = TokenizerConfig(**_part(given, TokenizerConfig))
     model = ModelOptions(**_part(given, ModelOptions)).build(tokenizer)
     return RunConfig(tokenizer, model, _with_folders(TrainConfig(**_part(given, TrainConfig)))), False
+
+
+def _plain(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _holds_model(folder: Path) -> bool:
+    return (folder / WEIGHTS).exists() or any(entry.name.isdigit() for entry in (folder / STATES).glob("*"))
 
 
 def _part(given: dict[str, Any], section: type) -> dict[str, Any]:
@@ -87,11 +102,6 @@ def _with_folders(config: TrainConfig) -> TrainConfig:
         raise PixaceError("no pictures: give their folder as --images=FOLDER (there is no images/train or images here)")
     val_images = config.val_images
     if val_images is None and config.val_fraction == 0:
-        if Path("images/val").is_dir() and config.images is None:
-            val_images = "images/val"
-        else:
-            print(
-                "warning: no --val_images and no --val_fraction: validation uses the training pictures",
-                file=sys.stderr,
-            )
+        usual = Path(images) in (Path("images/train"), Path("images"))
+        val_images = "images/val" if usual and Path("images/val").is_dir() else None
     return dataclasses.replace(config, images=images, val_images=val_images)

@@ -1,0 +1,37 @@
+"""The pictures of a run: those to train on, those to validate with, and those that cannot be read."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pixace.config import TokenizerConfig, TrainConfig
+from pixace.dataset import TokenSet, load_folder, split
+from pixace.folders import write_atomically
+from pixace.progress import Bar
+
+
+def load_pictures(
+    config: TrainConfig, tokenizer: TokenizerConfig, log: Path, say: Callable[[str], None]
+) -> tuple[TokenSet, TokenSet]:
+    """Training and validation pictures; broken files are left out, counted aloud and listed in `log`."""
+    train_set = _load(str(config.images), tokenizer, "reading pictures")
+    skipped = [(str(config.images), *entry) for entry in train_set.skipped]
+    if config.val_images:
+        val_set = _load(config.val_images, tokenizer, "reading validation pictures")
+        skipped += [(config.val_images, *entry) for entry in val_set.skipped]
+    elif config.val_fraction > 0:
+        train_set, val_set = split(train_set, config.val_fraction)
+    else:
+        val_set = train_set
+        say("warning: no --val_images and no --val_fraction: validation uses the training pictures")
+    if skipped:
+        lines = [f"{Path(folder) / name}: {why}" for folder, name, why in skipped]
+        write_atomically(log, lambda path: path.write_text("".join(f"{line}\n" for line in lines), "utf8"))
+        say(f"warning: files that cannot be read and are left out: {len(lines)}, listed in {log}")
+        for line in lines[:5]:
+            say(f"  {line}")
+    return train_set, val_set
+
+
+def _load(folder: str, tokenizer: TokenizerConfig, label: str) -> TokenSet:
+    with Bar(label) as bar:
+        return load_folder(folder, tokenizer, progress=bar)

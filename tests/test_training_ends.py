@@ -1,0 +1,144 @@
+"""How long a run is, how it ends, how it goes on, and what it begins with."""
+
+import math
+import shutil
+from types import SimpleNamespace
+
+import pytest
+from runs import arguments, contents, latest, make_pictures, metrics, quiet_train, weights
+
+from pixace.checkpoints import load_config, weights_step
+from pixace.cli.main import main
+from pixace.config import TrainConfig
+from pixace.errors import ConfigError
+from pixace.training import plan as plan_module
+from pixace.training import run as run_module
+from pixace.training.loop import train
+from pixace.training.plan import Plan
+
+SHORT = {"n_steps": 5, "steps_per_epoch": 2}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return make_pictures(tmp_path_factory.mktemp("pictures") / "noise")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, images):
+    folder = tmp_path_factory.mktemp("finished")
+    quiet_train("run", folder, images, **SHORT)
+    return folder / "run"
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.mark.subset
+def test_last_step_is_saved_and_the_same_command_changes_nothing(run, images, capsys):
+    assert latest(run) == weights_step(run) == metrics(run)[-1]["step"] == 5
+    before = contents(run)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments("run", run.parent, images, **SHORT))
+    said = capsys.readouterr().err
+    assert ended.value.code == 0
+    assert f"{run} is trained already: 5 steps in" in said and "give a larger --n_steps to go on" in said
+    assert contents(run) == before
+
+
+def test_larger_n_steps_goes_on_and_wins_over_epochs(run, images):
+    said = quiet_train("run", run.parent, images, **{**SHORT, "n_steps": 8}, n_epochs=1)
+    assert any("going on from step 5, 3 steps to go" in line for line in said)
+    assert latest(run) == 8 and [line["step"] for line in metrics(run)] == list(range(1, 9))
+    training = load_config(run).training
+    assert training is not None and training.n_steps == 8
+
+
+def test_a_finished_run_needs_no_pictures(images, tmp_path):
+    gone = tmp_path / "gone"
+    shutil.copytree(images, gone)
+    quiet_train("other", tmp_path, gone, **SHORT)
+    shutil.rmtree(gone)
+    assert "trained already" in quiet_train("other", tmp_path, gone, **SHORT)[-1]
+
+
+def test_contradictions_say_both_values(run, images):
+    with pytest.raises(ConfigError, match=r"--d_model=32 contradicts .*d_model=16"):
+        quiet_train("run", run.parent, images, **{**SHORT, "d_model": 32})
+    with pytest.raises(ConfigError, match=r"started with --batch_size=4, now it is 8"):
+        quiet_train("run", run.parent, images, **{**SHORT, "batch_size": 8})
+
+
+def test_checkpoint_starts_from_its_weights_sizes_and_bits(images, tmp_path):
+    quiet_train("source", tmp_path, images, n_steps=40, steps_per_epoch=40, lr=0.01, batch_size=24)
+    source = metrics(tmp_path / "source")
+    given = {"batch_size": 24, "n_samples": 0}  # no sizes
+    said = _train_bare("fresh", tmp_path, images, **given, n_steps=2, checkpoint=str(tmp_path / "source"))
+    assert any("starting from the weights of" in line for line in said)
+    first = metrics(tmp_path / "fresh")[0]["loss"]
+    assert first == pytest.approx(source[-1]["val_loss"], abs=1e-4) and first < math.log(66) - 0.1
+    assert any(f"loss at step 0: {first:.3f}" in line for line in said)
+    assert load_config(tmp_path / "fresh").model == load_config(tmp_path / "source").model
+    with pytest.raises(ConfigError, match=r"--image_size=16 contradicts .*source.*image_size=8"):
+        _train_bare("other", tmp_path, images, **given, n_steps=2, checkpoint="source", image_size=16)
+    assert not (tmp_path / "other").exists()
+
+
+def _train_bare(name, folder, images, **options) -> list[str]:
+    said: list[str] = []
+    train(name, folder, images=str(images), say=said.append, **options)
+    return said
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time that a plan sees, in seconds: each step takes a tenth, the first one more."""
+    now, real = [0.0], run_module.train_step
+
+    def step(*given):
+        now[0] += 0.1 if now[0] else 5.0
+        return real(*given)
+
+    monkeypatch.setattr(run_module, "train_step", step)
+    monkeypatch.setattr(plan_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_max_minutes_ends_the_run_with_the_schedule(tmp_path, images, clock):
+    options = {"max_minutes": 0.5, "steps_per_epoch": 100, "lr": 0.01}
+    quiet_train("timed", tmp_path, images, **options)
+    run, lines = tmp_path / "timed", metrics(tmp_path / "timed")
+    rates = [line["learning_rate"] for line in lines]
+    assert max(rates) > 0.009 and rates[-1] < 0.001 * max(rates)
+    assert latest(run) == lines[-1]["step"] == len(lines) == pytest.approx(250, abs=2)
+    before = contents(run)
+    said = quiet_train("timed", tmp_path, images, **options)
+    assert "trained already" in said[-1] and "--max_minutes" in said[-1]
+    assert contents(run) == before
+    quiet_train("timed", tmp_path, images, **{**options, "max_minutes": 10.0, "n_steps": len(lines) + 3})
+    assert latest(run) == len(lines) + 3  # whichever comes first
+
+
+def test_too_few_minutes_still_make_a_model(tmp_path, images):
+    quiet_train("timed", tmp_path, images, max_minutes=1e-6)
+    assert latest(tmp_path / "timed") == 1 and weights(tmp_path / "timed")
+
+
+def test_plan_follows_the_pace_of_the_run(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(plan_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    config = TrainConfig(max_minutes=10.0)
+    plan, step = Plan(config, {}), 0
+    while step < plan.total and plan.minutes_left > 0:
+        step += 1
+        now[0] += 30 if step == 1 else 0.1 if step < 1000 else 0.2  # compiles; then runs half as fast
+        now[0] += 5 if step % 500 == 0 else 0  # a sample sheet
+        plan.see(step)
+    assert step == pytest.approx(plan.total, rel=0.02) and plan.minutes == pytest.approx(10, rel=0.02)
+    facts = {name: value for name, value in plan.facts().items() if value is not None}
+    assert Plan(config, facts).finished(step)
+    assert not Plan(TrainConfig(max_minutes=20.0), facts).finished(step)
+    assert Plan(config, {**facts, "minutes": 5.0}).finished(plan.total)  # as long as was planned, though it was quicker
+    assert not Plan(TrainConfig(n_steps=step + 1), facts).finished(step)
