@@ -267,8 +267,9 @@ class TrainConfig:
 
     @property
     def total_steps(self) -> int:
-        """The most steps this run may take."""
-        return self.n_epochs * self.steps_per_epoch if self.n_steps is None else self.n_steps
+        """The most steps this run may take; the step counter on the device ends at 2**31 - 1."""
+        steps = self.n_epochs * self.steps_per_epoch if self.n_steps is None else self.n_steps
+        return min(steps, 2**31 - 1)
 
     @property
     def eval_every(self) -> int:

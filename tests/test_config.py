@@ -184,3 +184,9 @@ def test_configurations_cannot_be_changed():
     for config in (TokenizerConfig(), ModelOptions(), TrainConfig(), preset()):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(config, dataclasses.fields(config)[0].name, None)
+
+
+def test_the_length_of_a_run_fits_the_step_counter():
+    assert TrainConfig(n_epochs=10**6, steps_per_epoch=10**6).total_steps == 2**31 - 1
+    assert TrainConfig(n_steps=10**12).total_steps == 2**31 - 1
+    assert TrainConfig(n_steps=7, n_epochs=3).total_steps == 7
