@@ -105,9 +105,7 @@ def main() -> None:
     subprocess.run(
         [*drawing, f"--prompt={prompts}", "--cut=50%", "--temperature=0.8,0.9,1.0", f"--out={completions}"], check=True
     )
-    subprocess.run(
-        [*drawing, "--batch_size=4", "--temperature=0.8,0.85,0.9,0.95,1.0,1.0", f"--out={samples}"], check=True
-    )
+    subprocess.run([*drawing, "--batch_size=4", "--temperature=0.8,0.85,0.9,0.95,1.0", f"--out={samples}"], check=True)
 
     print(f"\n{N_TEST} test pictures, nats a token     (bits a pixel)")
     for name, value in [("unigram", unigram), (f"{weight:.2f} left + unigram", mixture), ("model", loss)]:
