@@ -46,6 +46,7 @@ def load_folder(
     folder: str | os.PathLike,
     config: TokenizerConfig,
     *,
+    without: str | os.PathLike | None = None,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> TokenSet:
@@ -58,6 +59,7 @@ def load_folder(
     Args:
         folder: pictures in it and in folders below it are found, as by `find_pictures`.
         config: how a picture becomes tokens.
+        without: a folder inside it whose pictures are left out, such as those to validate with.
         cache: folder of the caches (default: `tokens` in pixace's cache folder).
         progress: gets the number of files that are done.
 
@@ -65,7 +67,13 @@ def load_folder(
         PixaceError: if the folder is missing, holds no picture that can be read, or the cache cannot be written.
     """
     root = Path(folder).expanduser()
-    names = [str(file.relative_to(root)) for file in find_pictures(root)]
+    files = find_pictures(root)
+    if without is not None:
+        kept_out = Path(without).expanduser().resolve()
+        files = [file for file in files if kept_out not in file.resolve().parents]
+        if not files:
+            raise PixaceError(f"all pictures in {folder} lie in {without}, which is left out")
+    names = [str(file.relative_to(root)) for file in files]
     names.sort(key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
     base = (cache or cache_folder() / "tokens") / _digest(root, names, config)
     tokens_file, header_file = base.with_suffix(".npy"), base.with_suffix(".json")

@@ -327,3 +327,14 @@ def test_batches_come_at_100_000_rows_a_second(tmp_path, flip):
             batch_at(tokens, step, batch_size=128, seed=0, flip=flip, width=32)
         rates.append(40 * 128 / (time.perf_counter() - started))
     assert max(rates) >= 100_000
+
+
+def test_a_folder_inside_may_be_left_out(tmp_path):
+    for name, colour in (("a.png", "red"), ("b.png", "blue"), ("val/c.png", "lime")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4), colour).save(tmp_path / name)
+    config = TokenizerConfig(image_size=2)
+    assert len(load_folder(tmp_path, config)) == 3
+    assert len(load_folder(tmp_path, config, without=tmp_path / "val")) == 2
+    with pytest.raises(PixaceError, match="left out"):
+        load_folder(tmp_path / "val", config, without=tmp_path)

@@ -20,7 +20,7 @@ from pixace.models.spec import (
 )
 from pixace.models.transformer import forward, log_probs, losses
 from pixace.ops.loss import token_losses
-from pixace.sharding import make_mesh, parameter_shardings, sharding
+from pixace.sharding import make_mesh, parameter_shardings, replicated, sharding
 
 
 def close(a, b, relative):
@@ -244,3 +244,19 @@ def test_contradictory_options_are_refused():
 
 
 TOKENIZER_8 = TokenizerConfig(image_size=8)
+
+
+def test_parts_of_a_batch_stay_spread_over_the_devices():
+    """With accumulation each device computes its own rows of every part, not all rows of its own part."""
+    from pixace.config import TrainConfig
+    from pixace.training.step import init_state, train_step
+
+    config = tiny_config(n_layers=1)
+    training = TrainConfig(batch_size=16, accumulate=2, optimizer="adamw")
+    mesh = make_mesh(jax.devices("cpu")[:4])
+    state = jax.device_put(init_state(config, training), replicated(mesh))
+    batch = jax.device_put(random_tokens(config, 16), sharding(mesh, ("batch", None)))
+    compiled = train_step.lower(config, training, "whole", state, batch, jnp.int32(5)).compile().as_text()
+    assert "all-reduce" in compiled
+    rows = 16 // 2 // 4 * config.n_positions  # of one part on one device
+    assert f"f32[{rows},{config.d_ff}]" in compiled and f"f32[{4 * rows},{config.d_ff}]" not in compiled

@@ -144,3 +144,20 @@ def test_temperature_zero_is_greedy_and_not_nan():
     settings = make_settings(4, 0.0, top_k=2, top_p=0.1)
     noise = gumbel_noise(jax.random.key(0), settings.index, jnp.int32(0), 30)
     np.testing.assert_array_equal(CHOOSE(logits, settings, noise), np.argmax(logits[:, 2:], -1) + 2)
+
+
+def test_long_prompts_are_read_by_blocks_with_the_same_result(monkeypatch):
+    config = tiny_config("base", "reformer")
+    parameters, tokens = tiny_parameters(config), random_tokens(config, 3)
+    whole = Engine(parameters, config).generate(tokens, 120, make_settings(3), seed=4)
+    monkeypatch.setattr(engine_module, "PREFILL_BLOCK", 50)  # 144 positions: two blocks and a rest
+    engine_module.prefill.clear_cache()
+    np.testing.assert_array_equal(Engine(parameters, config).generate(tokens, 120, make_settings(3), seed=4), whole)
+    engine_module.prefill.clear_cache()
+
+
+def test_a_temperature_too_small_to_divide_by_is_greedy():
+    logits = jnp.full((1, 8), -20.0).at[0, 5].set(-19.0)
+    settings = make_settings(1, 1e-38)
+    noise = gumbel_noise(jax.random.key(0), settings.index, jnp.int32(0), 8)
+    assert int(CHOOSE(logits, settings, noise)[0]) == 5

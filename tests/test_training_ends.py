@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from runs import arguments, contents, latest, make_pictures, metrics, quiet_trai
 from pixace.checkpoints import load_config, weights_step
 from pixace.cli.main import main
 from pixace.config import TrainConfig
-from pixace.errors import ConfigError
+from pixace.errors import ConfigError, PixaceError
 from pixace.training import plan as plan_module
 from pixace.training import run as run_module
 from pixace.training.loop import train
@@ -131,6 +132,7 @@ def test_plan_follows_the_pace_of_the_run(monkeypatch):
     monkeypatch.setattr(plan_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     config = TrainConfig(max_minutes=10.0)
     plan, step = Plan(config, {}), 0
+    plan.begin()
     while step < plan.total and plan.minutes_left > 0:
         step += 1
         now[0] += 30 if step == 1 else 0.1 if step < 1000 else 0.2  # compiles; then runs half as fast
@@ -142,3 +144,41 @@ def test_plan_follows_the_pace_of_the_run(monkeypatch):
     assert not Plan(TrainConfig(max_minutes=20.0), facts).finished(step)
     assert Plan(config, {**facts, "minutes": 5.0}).finished(plan.total)  # as long as was planned, though it was quicker
     assert not Plan(TrainConfig(n_steps=step + 1), facts).finished(step)
+
+
+def test_a_run_that_saved_nothing_may_begin_again_with_other_values(tmp_path):
+    images = make_pictures(tmp_path / "images")
+    with pytest.raises(PixaceError, match="lower --lr"):
+        quiet_train("a", tmp_path, images, n_steps=30, lr=1e30)
+    quiet_train("a", tmp_path, images, n_steps=3, lr=1e-3)
+    assert latest(tmp_path / "a") == 3
+
+
+def test_reading_the_pictures_is_no_training_time(tmp_path, monkeypatch):
+
+    original = run_module.load_pictures
+
+    def slow(*arguments):
+        time.sleep(3.0)
+        return original(*arguments)
+
+    monkeypatch.setattr(run_module, "load_pictures", slow)
+    quiet_train("a", tmp_path, make_pictures(tmp_path / "images"), max_minutes=0.04)
+    assert latest(tmp_path / "a") > 1
+
+
+def test_sheets_that_cannot_be_drawn_cost_no_checkpoint(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+    monkeypatch.setattr("pixace.training.run.draw_previews", fail)
+    said = quiet_train("a", tmp_path, make_pictures(tmp_path / "images"), n_steps=2, n_samples=1)
+    assert latest(tmp_path / "a") == 2
+    assert any("--n_samples=0" in line for line in said)
+
+
+def test_validation_pictures_inside_the_training_folder_are_not_trained_on(tmp_path):
+    images = make_pictures(tmp_path / "images", count=6)
+    make_pictures(images / "val", count=3)
+    said = quiet_train("a", tmp_path, images, n_steps=1, val_images=str(images / "val"))
+    assert any("6 pictures" in line for line in said)

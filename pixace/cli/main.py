@@ -64,7 +64,7 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"pixace {name}: interrupted", file=sys.stderr)
         return 130
-    except (MemoryError, Exception) as error:
+    except Exception as error:
         if debug or not _is_out_of_memory(error):
             raise
         print(f"pixace {name}: out of memory; try {LESS_MEMORY[name]} (--debug shows where)", file=sys.stderr)

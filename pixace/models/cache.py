@@ -3,6 +3,7 @@
 Legend: B batch, P new positions, T all positions, H heads, K width of a key, W width of a value, L layers.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -34,6 +35,7 @@ def empty_cache(config: ModelConfig, batch: int) -> KVCache:
     )
 
 
+@partial(jax.jit, static_argnums=1)
 def unstack(parameters: Parameters, config: ModelConfig) -> Parameters:
     """The decode layout: `blocks` as a tuple of L layers, matrices in `config.dtype`
     (but not the embedding, of which a step reads one row a picture)."""

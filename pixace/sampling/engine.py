@@ -8,6 +8,7 @@ how many there are (`spec.py` says why). On a GPU or TPU that last part holds up
 Legend: B rows, T positions.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -23,8 +24,8 @@ from pixace.models.transformer import START, head
 from pixace.sampling.filters import Settings, choose, gumbel_noise
 
 CPU_GROUP = 16  # rows drawn at a time
-DEVICE_GROUP = 256
-SMALLEST_PREFILL = 64
+DEVICE_GROUP, CACHE_BYTES = 256, 4 * 2**30  # elsewhere: so many, or as many as fit in a cache of this size
+SMALLEST_PREFILL, PREFILL_BLOCK = 64, 256  # positions
 
 
 class Engine:
@@ -32,14 +33,14 @@ class Engine:
 
     def __init__(self, parameters: Parameters, config: ModelConfig):
         self.config = config
-        self.parameters = jax.jit(partial(unstack, config=config))(parameters)
+        self.parameters = unstack(parameters, config)
         platform = next(iter(jax.tree.leaves(self.parameters)[0].devices())).platform
-        self.group = CPU_GROUP if platform == "cpu" else DEVICE_GROUP
+        row = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(jax.eval_shape(lambda: empty_cache(config, 1))))
+        self.group = CPU_GROUP if platform == "cpu" else min(max(CACHE_BYTES // row, 2), DEVICE_GROUP)
 
     def generate(self, tokens: np.ndarray, cut: int, settings: Settings, seed: int) -> np.ndarray:
         """Keep `tokens` (B, T) before position `cut`, draw the rest; uint16 (B, T)."""
-        *_, last = self.stream(tokens, cut, settings, seed, chunk=self.config.n_positions)
-        return last
+        return deque(self.stream(tokens, cut, settings, seed, chunk=self.config.n_positions), maxlen=1).pop()
 
     def stream(self, tokens: np.ndarray, cut: int, settings: Settings, seed: int, chunk: int) -> Iterator[np.ndarray]:
         """Like `generate`, but yields all rows (uint16 (B, T)) after every `chunk` positions of a group.
@@ -81,12 +82,24 @@ def prefill(parameters: Parameters, config: ModelConfig, tokens: jax.Array, leng
     """A cache (B rows) that holds positions 0 to `length` - 1 of `tokens` (B, T).
 
     `length` is rounded up so that few programs are compiled; places past the prompt are written again by
-    `decode` before they are seen. Row by row, so that a row's cache has the same bits in every batch.
+    `decode` before they are seen. Row by row, so that a row's cache has the same bits in every batch, and by
+    blocks of positions, so that the scores of long pictures never exist whole.
     """
     inputs = jnp.pad(tokens[:, : length - 1], ((0, 0), (1, 0)), constant_values=START)
 
+    whole_blocks, rest = divmod(length, PREFILL_BLOCK)
+
     def row(ids: jax.Array) -> Any:
-        _, cache = extend(parameters, config, empty_cache(config, 1), ids[None], jnp.int32(0))
+        def block(i: jax.Array, cache: KVCache) -> KVCache:
+            part = jax.lax.dynamic_slice_in_dim(ids, i * PREFILL_BLOCK, PREFILL_BLOCK)
+            return extend(parameters, config, cache, part[None], i * PREFILL_BLOCK)[1]
+
+        cache = empty_cache(config, 1)
+        if whole_blocks:
+            cache = jax.lax.fori_loop(0, whole_blocks, block, cache)
+        if rest:
+            start = jnp.int32(length - rest)
+            cache = extend(parameters, config, cache, ids[None, length - rest :], start)[1]
         return jax.tree.map(lambda x: x[0], cache)
 
     return jax.lax.map(row, inputs)

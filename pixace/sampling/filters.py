@@ -16,6 +16,7 @@ import numpy as np
 from pixace.config import N_RESERVED
 from pixace.models.spec import pytree
 
+COLDEST = 1e-6  # below it drawing is greedy: the quotient would overflow
 _HIGHEST = 0x3F800001  # one above the bits of 1.0
 
 
@@ -39,7 +40,7 @@ def choose(logits: jax.Array, settings: Settings, noise: jax.Array) -> jax.Array
         noise: (B, V) standard Gumbel noise; the largest of log-probability + noise is a fair draw.
     """
     logits = jnp.where(jnp.arange(logits.shape[-1]) < N_RESERVED, -jnp.inf, logits)
-    greedy = settings.temperature <= 0
+    greedy = settings.temperature < COLDEST
     scaled = logits / jnp.where(greedy, 1.0, settings.temperature)[:, None]
     wanted = (settings.top_k < logits.shape[-1]) | (settings.top_p < 1) | (settings.min_p > 0)
     kept = jax.lax.cond(jnp.any(wanted & ~greedy), _keep, lambda logits, _: logits, scaled, settings)

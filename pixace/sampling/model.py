@@ -2,6 +2,7 @@
 
 import operator
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -67,10 +68,10 @@ class Model:
         if tokens.size == 0:
             return np.zeros((*tokens.shape, self.config.model.vocab_size), np.float32)
         rows = max(1, MOST_LOGITS // (tokens.shape[1] * self.config.model.vocab_size))
-        parts = [
-            _log_probs(self.parameters, tokens[i : i + rows], self.config.model) for i in range(0, len(tokens), rows)
-        ]
-        return np.concatenate([np.asarray(part) for part in parts])
+        result = np.empty((*tokens.shape, self.config.model.vocab_size), np.float32)
+        for i in range(0, len(tokens), rows):
+            result[i : i + rows] = _log_probs(self.parameters, tokens[i : i + rows], self.config.model)
+        return result
 
     def sample(
         self,
@@ -101,10 +102,10 @@ class Model:
         Raises:
             PixaceError: for arguments that do not fit the model; says which.
         """
-        *_, last = self.stream(
+        drawn = self.stream(
             prompt_tokens, n, cut, temperature, top_k, top_p, min_p, seed, index=index, progress=progress
         )
-        return last
+        return deque(drawn, maxlen=1).pop()
 
     def stream(
         self,

@@ -5,6 +5,7 @@ Legend: n pictures a temperature, S edge of a picture in pixels.
 
 import os
 import secrets
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,8 +108,7 @@ class Predictor:
 
     def draw(self, *arguments: Any, **options: Any) -> Drawing:
         """The last of `stream`, which see for the arguments."""
-        *_, last = self.stream(*arguments, **options)
-        return last
+        return deque(self.stream(*arguments, **options), maxlen=1).pop()
 
     def stream(
         self,
@@ -133,7 +133,7 @@ class Predictor:
             temperature: a number or several, each giving a column; picture i has the same noise in each.
             top_k, top_p, min_p: filters, None for off.
             seed: None draws a fresh one; the drawing holds it.
-            chunk: positions between the drawings that are yielded.
+            chunk: positions between the drawings that are yielded; None yields the first, empty one and the last.
 
         Raises:
             ConfigError, PixaceError: for settings that do not fit, and prompts that cannot be opened.
@@ -170,10 +170,19 @@ class Predictor:
             chunk=chunk,
             progress=progress,
         )
-        for tokens in rows:
+
+        def drawing(tokens: np.ndarray) -> Drawing:
             pictures = list(tokenizer.decode(tokens))
             columns = [pictures[i : i + count] for i in range(0, len(pictures), count)]
-            yield Drawing(columns, temperatures, seed, kept, whole, shortened)
+            return Drawing(columns, temperatures, seed, kept, whole, shortened)
+
+        tokens = next(rows)
+        yield drawing(tokens)
+        for tokens in rows:
+            if chunk is not None:
+                yield drawing(tokens)
+        if chunk is None:
+            yield drawing(tokens)
 
 
 def parse_cut(cut: int | str | None, config: ModelConfig) -> int:

@@ -13,9 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from pixace import devices as device_choice
-from pixace.dataset import load_folder
+from pixace.errors import PixaceError
+from pixace.images import find_pictures
 from pixace.ops.attention import choose_implementation
 from pixace.progress import Bar
+from pixace.tokenizer import Tokenizer
 from pixace.training.settings import resolve
 from pixace.training.step import init_state, train_step
 
@@ -28,6 +30,21 @@ def unigram_entropy(tokens: np.ndarray) -> float:
     counts = np.bincount(np.asarray(tokens).reshape(-1))
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
+
+
+def _first_pictures(folder: str, tokenizer: Tokenizer) -> np.ndarray:
+    """Tokens (N, T) of the first pictures that can be read, `MOST_PICTURES` at most."""
+    found: list[np.ndarray] = []
+    for file in find_pictures(folder):
+        try:
+            found.append(tokenizer.encode(file))
+        except PixaceError as error:
+            last = error
+        if len(found) == MOST_PICTURES:
+            break
+    if not found:
+        raise PixaceError(f"none of the pictures in {folder} can be read; the last: {last}")
+    return np.stack(found)
 
 
 def check(weights_dir: str | Path, *, device: str = "auto", deterministic: bool = False, **given: Any) -> bool:
@@ -45,12 +62,11 @@ def check(weights_dir: str | Path, *, device: str = "auto", deterministic: bool 
     )
     assert config.training is not None
     training = dataclasses.replace(config.training, warmup_steps=10, ema=False, weight_decay=0.0, accumulate=1)
-    with Bar("reading pictures") as bar:
-        pictures = load_folder(str(training.images), config.tokenizer, progress=bar)
+    pictures = _first_pictures(str(training.images), Tokenizer(config.tokenizer))
     implementation = choose_implementation(found[0].platform, model.dtype, model.d_head, model.d_value)
     started = time.monotonic()
     for count in (min(MOST_PICTURES, len(pictures)), 1):
-        batch = jnp.asarray(pictures.tokens[:count])
+        batch = jnp.asarray(pictures[:count])
         state = jax.jit(partial(init_state, model, training))()
         step = partial(train_step, model, training, implementation)
         state, figures = step(state, batch, jnp.int32(MOST_STEPS))
@@ -61,7 +77,7 @@ def check(weights_dir: str | Path, *, device: str = "auto", deterministic: bool 
         if count == 1 or time.monotonic() - clock < SECONDS / MOST_STEPS * 2:
             break
     unigram = unigram_entropy(np.asarray(batch))
-    say(f"overfitting {count} of {len(pictures)} pictures")
+    say(f"overfitting {count} pictures")
     say(f"loss at step 0: {first:.3f} nats a token (ln V = {math.log(model.vocab_size):.3f})")
     loss, done = first, 2
     with Bar("checking") as bar:

@@ -34,6 +34,8 @@ def train(
         say: takes lines of text for people (default: printed on standard error).
         progress: takes the progress of the steps (default: a bar or lines on standard error).
 
+    Ctrl-C and SIGTERM save and end the run; the result then names the signal, and the caller goes on.
+
     Raises:
         ConfigError, PixaceError: with a line for people; what was saved before stays.
     """

@@ -13,7 +13,7 @@ def load_pictures(
     config: TrainConfig, tokenizer: TokenizerConfig, log: Path, say: Callable[[str], None]
 ) -> tuple[TokenSet, TokenSet]:
     """Training and validation pictures; broken files are left out, counted aloud and listed in `log`."""
-    train_set = _load(str(config.images), tokenizer, "reading pictures")
+    train_set = _load(str(config.images), tokenizer, "reading pictures", _inside(config))
     skipped = [(str(config.images), *entry) for entry in train_set.skipped]
     if config.val_images:
         val_set = _load(config.val_images, tokenizer, "reading validation pictures")
@@ -32,6 +32,13 @@ def load_pictures(
     return train_set, val_set
 
 
-def _load(folder: str, tokenizer: TokenizerConfig, label: str) -> TokenSet:
+def _inside(config: TrainConfig) -> str | None:
+    """The validation folder if it lies inside the training folder: its pictures are not trained on."""
+    if config.val_images and Path(str(config.images)).resolve() in Path(config.val_images).resolve().parents:
+        return config.val_images
+    return None
+
+
+def _load(folder: str, tokenizer: TokenizerConfig, label: str, without: str | None = None) -> TokenSet:
     with Bar(label) as bar:
-        return load_folder(folder, tokenizer, progress=bar)
+        return load_folder(folder, tokenizer, without=without, progress=bar)

@@ -17,17 +17,22 @@ class Plan:
         """`facts` are those of the state that the run goes on from; empty for a new run."""
         self._config = config
         self._minutes_before = facts.get("minutes", 0.0)
-        self._started = time.monotonic()
+        self._started: float | None = None
         self._first: tuple[int, float] | None = None  # the first step of this process, and when it ended
         self._over = False
         same = (facts.get("max_minutes"), facts.get("n_steps")) == (config.max_minutes, config.total_steps)
         as_planned = config.max_minutes is not None and same
         self.total = int(facts["planned_steps"]) if as_planned else config.total_steps
 
+    def begin(self) -> None:
+        """The steps begin: what came before, such as reading the pictures, is no training."""
+        self._started = time.monotonic()
+
     @property
     def minutes(self) -> float:
         """Minutes of training so far, those of earlier processes included."""
-        return self._minutes_before + (time.monotonic() - self._started) / 60
+        here = 0.0 if self._started is None else time.monotonic() - self._started
+        return self._minutes_before + here / 60
 
     @property
     def minutes_left(self) -> float:

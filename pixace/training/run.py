@@ -139,6 +139,7 @@ class Run:
     def _steps(self, signals: StopSignals) -> Result:
         """The loop. A step's figures are taken while the next one runs already, so that no device waits."""
         t = self.training
+        self.plan.begin()
         self.watch = LossWatch(math.log(self.model.vocab_size))
         for line in read_metrics(self.folder):
             self.watch.see(int(line["step"]), line["loss"], line["gradient_norm"])
@@ -148,9 +149,10 @@ class Run:
         self.val_loss: float | None = None
         began = saved = self.step
         last_save = self.clock = time.monotonic()
+        self.step_seconds = 0.0
         owed = False  # a checkpoint is due
         while True:
-            stopped = signals.caught
+            stopped = signals.caught if self.step < self.plan.total else None  # at its end a run simply ends
             ends = (
                 self.step >= self.plan.total
                 or (self.plan.minutes_left <= 0 and self.step > began)
@@ -192,7 +194,11 @@ class Run:
             return
         values = dict(zip(METRICS, map(float, np.asarray(self.pending)), strict=True))
         self.pending = None
-        rate = self.training.batch_size / max(time.monotonic() - self.clock, 1e-9)
+        seconds = time.monotonic() - self.clock
+        if seconds < self.step_seconds / 2:  # this step ran while the figures of the one before were waited for
+            seconds = self.step_seconds
+        self.step_seconds = seconds
+        rate = self.training.batch_size / max(seconds, 1e-9)
         values |= {"bits_per_pixel": values["loss"] / math.log(2), "pictures_per_second": rate}
         text = f"loss {values['loss']:.3f}  {values['bits_per_pixel']:.2f} bits/pixel  {rate:.1f} pictures/s"
         if step == 1:
@@ -236,8 +242,13 @@ class Run:
 
     def _draw(self) -> None:
         tokenizer, count = Tokenizer(self.config.tokenizer), self.training.n_samples
-        with Bar("drawing samples") as bar:
-            sheets = draw_previews(self._shared, self.model, tokenizer, self.val_set.tokens, count, bar)
+        try:
+            with Bar("drawing samples") as bar:
+                sheets = draw_previews(self._shared, self.model, tokenizer, self.val_set.tokens, count, bar)
+        except Exception as error:  # out of memory, most likely: a sheet must not cost a run its checkpoint
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            self.say(f"warning: no sample sheets at step {self.step}: {reason}; --n_samples=0 leaves them out")
+            return
         for name, sheet in sheets.items():
             self.tracker.picture(self.step, name, np.asarray(sheet))
             save_picture(sheet, self.folder / "samples" / f"{name}-{self.step:08d}.png")

@@ -39,7 +39,11 @@ def resolve(folder: Path | None, given: dict[str, Any], weights_dir: Path) -> tu
         raise ConfigError(f"unknown training options: {', '.join(sorted(unknown))}")
     given = {name: convert(hints[name], name, _plain(value)) for name, value in given.items()}
     if folder is not None and (folder / CONFIG).exists():
-        return _continued(folder, load_config(folder), given), True
+        try:
+            return _continued(folder, load_config(folder), given), True
+        except ConfigError:
+            if _holds_model(folder):
+                raise  # else nothing was saved yet: the run may begin anew with other values
     if folder is not None and _holds_model(folder):
         raise PixaceError(
             f"{folder} holds a model but no {CONFIG}: put that file back, or choose another --model_name to begin anew"

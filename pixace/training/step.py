@@ -68,7 +68,8 @@ def train_step(
         gradients, figures = jax.grad(loss_of, has_aux=True)(state.parameters, tokens, part_key)
         return jax.tree.map(jnp.add, carry, gradients), figures
 
-    parts = tokens.astype(jnp.int32).reshape(config.accumulate, -1, tokens.shape[-1])
+    # Every part takes rows of every device: cut the other way, each device would compute all parts.
+    parts = tokens.astype(jnp.int32).reshape(-1, config.accumulate, tokens.shape[-1]).swapaxes(0, 1)
     if config.accumulate == 1:
         zeros = jax.tree.map(lambda w: jnp.float32(0), state.parameters)
         gradients, figures = part(zeros, (parts[0], jnp.int32(0)))
