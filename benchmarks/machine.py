@@ -8,17 +8,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("numpy", "pillow", "scikit-image", "jax", "jaxlib", "torch")
-RESULTS = Path(__file__).resolve().parent / "results"
+LIBRARIES = ("numpy", "pillow", "scikit-image", "jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "trax")
+RESULTS = Path(os.environ.get("OUT") or Path(__file__).resolve().parent / "results")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"  # pictures beside the checkout, never in it
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, memory in GiB, system, Python and the versions of the libraries that are installed."""
+    """Processor, cores, memory in GiB, device if JAX runs, system, Python, versions of the libraries installed."""
+    jax = sys.modules.get("jax")
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        **({"device": jax.devices()[0].device_kind} if jax else {}),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
@@ -26,10 +28,13 @@ def describe_machine() -> dict[str, Any]:
 
 
 def report(name: str, figures: dict[str, Any]) -> None:
-    """Prints the result as one line of JSON, the last one, and writes it to `benchmarks/results/NAME.json`."""
+    """Prints the result as one line of JSON, the last one, and writes it to `benchmarks/results/NAME.json`.
+
+    The variable OUT names another folder: for rehearsals, whose figures nobody should keep, and for `gpu.sh`.
+    """
     command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
     result = {"benchmark": name, "machine": describe_machine(), "command": command, **figures}
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))
 

@@ -6,16 +6,16 @@ Both sides get the same decoded 32x32 pictures (CIFAR-10 if its archive is at ha
 must give the same tokens. The source's way is scikit-image's `rgb2hsv` on each picture / 255, then quantising and
 packing. One process, one thread; the two sides alternate; ours includes making its tables in every round. A round
 before the first is not counted: memory that is touched for the first time can be slow, most of all in virtual machines.
+The roof is that of one thread copying memory: a picture's 3 bytes a pixel must be read and its 2 written.
 """
 
 import argparse
-import io
 import time
-import zipfile
 
 import numpy as np
-from machine import DATA, report
-from PIL import Image
+from machine import report
+from pictures import load_pictures
+from roofline import numpy_bandwidth
 from skimage.color import rgb2hsv
 
 from pixace import tokenizer as ours
@@ -31,20 +31,6 @@ def source_tokens(rgb: np.ndarray) -> np.ndarray:
     return (2 + (h | s << BITS[0] | v << (BITS[0] + BITS[1]))).reshape(-1)
 
 
-def load_pictures(count: int) -> tuple[np.ndarray, str]:
-    """uint8 (count, 32, 32, 3) and where they come from."""
-    archive = DATA / "cifar10.zip"
-    if archive.exists():
-        with zipfile.ZipFile(archive) as file:
-            names = [name for name in file.namelist() if name.startswith("train/") and name.endswith(".jpg")]
-            names = names[:: max(1, len(names) // count)][:count]
-            pictures = [np.asarray(Image.open(io.BytesIO(file.read(name))).convert("RGB")) for name in names]
-        return np.stack(pictures), "CIFAR-10"
-    rng = np.random.default_rng(0)
-    small = rng.integers(0, 256, (count, 4, 4, 3), np.uint8)
-    return np.stack([np.asarray(Image.fromarray(p).resize((32, 32))) for p in small]), "random, smooth"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=50_000)
@@ -52,6 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     pictures, kind = load_pictures(arguments.pictures)
     config = TokenizerConfig(bitdepth=BITS)
+    bandwidth = numpy_bandwidth()
 
     seconds: dict[str, list[float]] = {"source": [], "pixace": []}
     for _ in range(1 + arguments.rounds):
@@ -72,6 +59,10 @@ def main() -> None:
     for i, ratio in enumerate(ratios):
         print(f"{i + 1:5}  {seconds['source'][i]:8.2f}  {seconds['pixace'][i]:8.3f}  {ratio:5.1f}")
     print(f"(uncounted first round: ratio {warm_up:.1f})")
+    moved = pictures.nbytes + tokens.astype(np.uint16).nbytes
+    shares = {name: moved / float(np.median(values)) / bandwidth for name, values in seconds.items()}
+    print(f"of the bandwidth of one thread, {bandwidth / 1e9:.1f} GB/s for {moved // len(pictures):,} bytes a picture: "
+          + ", ".join(f"{name} {share:.2%}" for name, share in shares.items()))  # fmt: skip
     print(f"median ratio {np.median(ratios):.1f}; {len(pictures) / np.median(seconds['pixace']):,.0f} pictures/s")
     figures = {
         "pictures": len(pictures),
@@ -80,6 +71,9 @@ def main() -> None:
         "pixace_seconds": [round(s, 3) for s in seconds["pixace"]],
         "ratios": [round(r, 2) for r in ratios],
         "uncounted_first_ratio": round(warm_up, 2),
+        "copy_gigabytes_per_second": round(bandwidth / 1e9, 2),
+        "bytes_per_picture": moved // len(pictures),
+        "share_of_bandwidth": {name: round(share, 5) for name, share in shares.items()},
         "median_ratio": round(float(np.median(ratios)), 2),
         "pictures_per_second": round(len(pictures) / float(np.median(seconds["pixace"]))),
     }

@@ -16,6 +16,7 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from pixace.errors import ConfigError, PixaceError
+    from pixace.exchange import export_model, import_model
     from pixace.sampling.model import Model, load
     from pixace.sampling.predictor import Predictor, get_predictor
     from pixace.tokenizer import Tokenizer
@@ -29,8 +30,10 @@ _HOMES = {
     "Predictor": "pixace.sampling.predictor",
     "Tokenizer": "pixace.tokenizer",
     "Trainer": "pixace.training.trainer",
+    "export_model": "pixace.exchange",
     "get_predictor": "pixace.sampling.predictor",
     "get_trainer": "pixace.training.trainer",
+    "import_model": "pixace.exchange",
     "load": "pixace.sampling.model",
     "train": "pixace.training.loop",
 }
@@ -42,8 +45,10 @@ __all__ = [
     "Predictor",
     "Tokenizer",
     "Trainer",
+    "export_model",
     "get_predictor",
     "get_trainer",
+    "import_model",
     "load",
     "train",
 ]

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import gc
+import json
 import logging
 import shutil
 import sys
@@ -16,12 +17,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from pixace.config import ModelConfig, RunConfig, from_json, to_json
+from pixace.config import ModelConfig, RunConfig
+from pixace.config_file import from_json, to_json
 from pixace.errors import PixaceError
 from pixace.folders import write_atomically
 from pixace.models.spec import Parameters, abstract_parameters, from_named, named
 
 CONFIG, WEIGHTS, STATES = "config.json", "weights.safetensors", "checkpoints"
+PORTABLE = "pixace"  # entry of a safetensors file's metadata that makes it a whole model
 
 
 def library_versions() -> dict[str, str]:
@@ -51,11 +54,21 @@ def load_config(folder: Path) -> RunConfig:
 
 def save_weights(folder: Path, parameters: Parameters, step: int) -> None:
     """Write `weights.safetensors`; the old file stands until the new one is whole."""
+    _save(folder / WEIGHTS, parameters, {"step": str(step)})
+
+
+def save_portable(file: Path, config: RunConfig, parameters: Parameters, step: int) -> None:
+    """Write a model into one safetensors file: the text of `config.json` lies in its metadata."""
+    content = {"step": step, "config": to_json(config, library_versions())}
+    _save(file, parameters, {PORTABLE: json.dumps(content)})
+
+
+def _save(file: Path, parameters: Parameters, metadata: dict[str, str]) -> None:
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(np.asarray(leaf)) for name, leaf in named(parameters).items()}
-    data = save(arrays, metadata={"step": str(step)})  # one entry: several come in any order
-    write_atomically(folder / WEIGHTS, lambda path: path.write_bytes(data))
+    data = save(arrays, metadata=metadata)  # one entry: several come in any order
+    write_atomically(file, lambda path: path.write_bytes(data))
 
 
 def load_weights(folder: Path, config: ModelConfig) -> Parameters:
@@ -64,14 +77,19 @@ def load_weights(folder: Path, config: ModelConfig) -> Parameters:
     Raises:
         PixaceError: if the file is missing, damaged or of another model; names the first weight that differs.
     """
-    with _opened(folder) as opened:
+    return load_weights_file(folder / WEIGHTS, config)
+
+
+def load_weights_file(file: Path, config: ModelConfig, told_by: str = CONFIG) -> Parameters:
+    """The weights in a safetensors file, as `load_weights`; `told_by` names where the configuration stands."""
+    with _opened(file) as opened:
         arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
     expected = named(abstract_parameters(config))
     for name in sorted(expected.keys() | arrays.keys()):
         found = arrays[name].shape if name in arrays else "nothing"
         needed = expected[name].shape if name in expected else "nothing"
         if found != needed:
-            raise PixaceError(f"{folder / WEIGHTS} is of another model than {CONFIG}: {name} is {found}, not {needed}")
+            raise PixaceError(f"{file} is of another model than {told_by}: {name} is {found}, not {needed}")
     return from_named(config, {name: jax.numpy.asarray(a, "float32") for name, a in arrays.items()})
 
 
@@ -81,17 +99,34 @@ def weights_step(folder: Path) -> int:
     Raises:
         PixaceError: if the file is missing or damaged.
     """
-    with _opened(folder) as opened:
+    with _opened(folder / WEIGHTS) as opened:
         return int((opened.metadata() or {}).get("step", 0))
 
 
+def portable_config(file: Path) -> tuple[RunConfig, int]:
+    """The configuration and the step of a model in one file, as `save_portable` writes it.
+
+    Raises:
+        PixaceError: if the file is missing, damaged, or holds weights alone.
+    """
+    with _opened(file) as opened:
+        text = (opened.metadata() or {}).get(PORTABLE)
+    if text is None:
+        raise PixaceError(f"{file} holds weights without their configuration; put {CONFIG} beside it, as {WEIGHTS}")
+    try:
+        content = json.loads(text)
+        step, config = int(content["step"]), str(content["config"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise PixaceError(f"{file} is damaged: its configuration cannot be read ({error})") from None
+    return from_json(config, str(file)), step
+
+
 @contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[Any]:
+def _opened(file: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
-    file = folder / WEIGHTS
     if not file.exists():
-        hint = "; its training goes on with `pixace train`" if (folder / STATES).is_dir() else ""
+        hint = "; its training goes on with `pixace train`" if (file.parent / STATES).is_dir() else ""
         raise PixaceError(f"{file} is missing: the model has no weights yet, or its folder is not whole{hint}")
     try:
         with safe_open(file, framework="numpy") as opened:

@@ -1,11 +1,10 @@
 """Frozen configuration: what a model's pictures, network and training run are made of.
 
-`RunConfig` is what `config.json` holds. Each field carries its own help text, from which the command
-line makes its flags, so that a name, its type, its default and its meaning are written once.
+`RunConfig` is what `config.json` holds (`config_file.py`). Each field carries its own help text, from which
+the command line makes its flags, so that a name, its type, its default and its meaning are written once.
 """
 
 import dataclasses
-import json
 import math
 import types
 import typing
@@ -14,8 +13,9 @@ from typing import Any
 
 from pixace.errors import ConfigError
 
-FORMAT_VERSION = 1
 N_RESERVED = 2  # ids 0 (<pad>, also the start id) and 1 (<fill>)
+ENGINES = ("jax", "trax")
+DEFAULT_HASHES = 2
 
 
 def option(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
@@ -23,7 +23,8 @@ def option(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
     return field(default=default, metadata={"help": help, "choices": choices})
 
 
-def _require(condition: bool, message: str) -> None:
+def require(condition: bool, message: str) -> None:
+    """Raise `ConfigError` unless the condition holds."""
     if not condition:
         raise ConfigError(message)
 
@@ -31,7 +32,7 @@ def _require(condition: bool, message: str) -> None:
 def _check_choices(config: Any) -> None:
     for entry in dataclasses.fields(config):
         choices, value = entry.metadata.get("choices"), getattr(config, entry.name)
-        _require(
+        require(
             not choices or value is None or value in choices,
             f"{entry.name}={value!r} is not known; choose one of {', '.join(choices or ())}",
         )
@@ -53,17 +54,17 @@ class TokenizerConfig:
     def __post_init__(self) -> None:
         _check_choices(self)
         bits = self.bitdepth
-        _require(
+        require(
             len(bits) == 3 and all(isinstance(b, int) and b >= 1 for b in bits),
             f"bitdepth={','.join(map(str, bits))}: three whole numbers of at least 1 are needed, such as 5,4,4",
         )
-        _require(
+        require(
             self.vocab_size <= 2**16,
             f"bitdepth={','.join(map(str, bits))} needs {self.vocab_size:,} token ids, more than 16 bits hold; "
             "the bits may add up to 15 at most",
         )
-        _require(self.image_size >= 1, f"image_size={self.image_size}: at least 1 pixel is needed")
-        _require(_is_colour(self.background), f"background={self.background!r} is not a colour; try white or #ff8800")
+        require(self.image_size >= 1, f"image_size={self.image_size}: at least 1 pixel is needed")
+        require(_is_colour(self.background), f"background={self.background!r} is not a colour; try white or #ff8800")
 
     @property
     def vocab_size(self) -> int:
@@ -100,7 +101,9 @@ class ModelConfig:
     d_value: int
     d_ff: int
     residual: str = option("plain", "", ("plain", "remat", "reversible"))
-    attention: str = option("full", "", ("full",))
+    attention: str = option("full", "", ("full", "lsh", "local"))
+    window: int = 0
+    n_hashes: int = 0
     norm: str = option("rms", "", ("rms", "layer"))
     positions: str = option("rotary", "", ("rotary", "learned"))
     qk_norm: bool = True
@@ -120,10 +123,17 @@ class ModelConfig:
         _check_choices(self)
         for name in ("vocab_size", "height", "width", "d_model", "n_layers", "n_heads", "d_head", "d_value", "d_ff"):
             value = getattr(self, name)
-            _require(isinstance(value, int) and value >= 1, f"{name}={value}: a whole number of at least 1 is needed")
+            require(isinstance(value, int) and value >= 1, f"{name}={value}: a whole number of at least 1 is needed")
+        require(
+            (self.window >= 1) == (self.attention != "full"), f"window={self.window} with {self.attention} attention"
+        )
+        require(
+            (self.n_hashes >= 1) == (self.attention == "lsh"),
+            f"n_hashes={self.n_hashes} with {self.attention} attention",
+        )
         for name in ("dropout", "attention_dropout", "position_dropout", "output_dropout"):
-            _require(0 <= getattr(self, name) < 1, f"{name}={getattr(self, name)}: it must be in [0, 1)")
-        _require(
+            require(0 <= getattr(self, name) < 1, f"{name}={getattr(self, name)}: it must be in [0, 1)")
+        require(
             self.positions != "rotary" or self.d_head % 4 == 0,
             f"d_head={self.d_head}: two-dimensional rotary positions need a multiple of 4 for each head; "
             "change --d_model or --n_heads (their quotient is the width of a head)",
@@ -151,7 +161,17 @@ class ModelOptions:
     n_heads: int = option(8, "attention heads")
     d_ff: int | None = option(None, "hidden width of the feed-forward part (default: 4 x d_model)")
     dropout: float | None = option(None, "dropout rate (default: 0.1 with --arch=trax, 0 with base)")
-    attention: str = option("full", "kind of attention", ("full",))
+    attention: str = option(
+        "full",
+        "what a pixel sees: full: all pixels before it; lsh: those that hashing puts beside it; local: the last few; "
+        "lsh and local take far less memory and time where pictures are large",
+        ("full", "lsh", "local"),
+    )
+    window: int | None = option(
+        None,
+        "pixels that one sees with --attention=local, and in a round with lsh (default: two rows of pixels)",
+    )
+    n_hashes: int | None = option(None, "rounds of hashing with --attention=lsh (default: 2)")
     residual: str | None = option(
         None, "plain, remat (less memory) or reversible (default: by --model_type)", ("plain", "remat", "reversible")
     )
@@ -159,12 +179,19 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         _check_choices(self)
-        _require(self.n_heads >= 1, f"n_heads={self.n_heads}: at least 1 is needed")
-        _require(
-            self.d_model % self.n_heads == 0, f"d_model={self.d_model} is not a multiple of n_heads={self.n_heads}"
+        require(self.n_heads >= 1, f"n_heads={self.n_heads}: at least 1 is needed")
+        require(self.d_model % self.n_heads == 0, f"d_model={self.d_model} is not a multiple of n_heads={self.n_heads}")
+        full = self.attention == "full"
+        require(full or self.arch == "base", f"--arch=trax has full attention only, not {self.attention}")
+        require(not full or self.window is None, f"window={self.window} is for --attention=local or lsh")
+        require(
+            self.n_hashes is None or self.attention == "lsh", f"n_hashes={self.n_hashes} is for --attention=lsh alone"
         )
+        for name in ("window", "n_hashes"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"{name}={value}: at least 1 is needed")
         reversible = self.model_type == "reformer"
-        _require(
+        require(
             self.residual is None or (self.residual == "reversible") == reversible,
             f"residual={self.residual} contradicts model_type={self.model_type}: "
             "the reformer is reversible, the transformer plain or remat",
@@ -186,6 +213,8 @@ class ModelOptions:
             d_ff=4 * self.d_model if self.d_ff is None else self.d_ff,
             residual=self.residual or ("reversible" if reversible else "plain"),
             attention=self.attention,
+            window=0 if self.attention == "full" else min(self.window or 2 * tokenizer.image_size, tokenizer.n_tokens),
+            n_hashes=(self.n_hashes or DEFAULT_HASHES) if self.attention == "lsh" else 0,
             dtype=self.dtype,
         )
         if self.arch == "base":
@@ -218,6 +247,9 @@ class TrainConfig:
     val_images: str | None = option(None, "folder of validation pictures (default: images/val if it exists)")
     val_fraction: float = option(0.0, "without --val_images: this share of the pictures is held out")
     batch_size: int = option(16, "pictures a step")
+    engine: str = option(
+        "jax", "what takes the steps: jax, our own, or trax, Trax's loop (pip install '.[trax]')", ENGINES
+    )
     accumulate: int = option(1, "split each batch into this many parts to save memory")
     n_steps: int | None = option(None, "length of the run in steps (wins over --n_epochs x --steps_per_epoch)")
     n_epochs: int = option(10000, "length of the run in epochs")
@@ -240,7 +272,7 @@ class TrainConfig:
     ema: bool = option(True, "average the weights over the steps and share the average")
     flip: bool = option(False, "mirror each training picture left to right, half of the time")
     seed: int = option(0, "seed of the initial weights, the order of pictures and dropout")
-    checkpoint: str | None = option(None, "start from the weights of this model (name or path), with a fresh optimiser")
+    checkpoint: str | None = option(None, "start from the weights of this model (name, path or model.pkl.gz)")
     save_minutes: float = option(10.0, "minutes between checkpoints inside an epoch")
     keep: int = option(3, "checkpoints to keep")
     n_samples: int = option(4, "pictures drawn, and completed, at each checkpoint of an epoch; 0 for none")
@@ -248,19 +280,19 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _check_choices(self)
         for name in ("batch_size", "accumulate", "n_epochs", "steps_per_epoch", "keep"):
-            _require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: at least 1 is needed")
+            require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: at least 1 is needed")
         for name in ("n_steps", "steps_per_eval"):
             value = getattr(self, name)
-            _require(value is None or value >= 1, f"{name}={value}: at least 1 is needed")
+            require(value is None or value >= 1, f"{name}={value}: at least 1 is needed")
         for name in ("lr", "max_minutes", "save_minutes"):
             value = getattr(self, name)
-            _require(value is None or 0 < value < math.inf, f"{name}={value}: it must be above 0 and finite")
+            require(value is None or 0 < value < math.inf, f"{name}={value}: it must be above 0 and finite")
         for name in ("weight_decay", "clip", "warmup_steps", "n_samples", "seed"):
             value = getattr(self, name)
-            _require(value is None or value >= 0, f"{name}={value}: it must not be negative")
-        _require(self.seed < 2**32, f"seed={self.seed}: it must be below 2**32")
-        _require(0 <= self.val_fraction < 1, f"val_fraction={self.val_fraction}: it must be in [0, 1)")
-        _require(
+            require(value is None or value >= 0, f"{name}={value}: it must not be negative")
+        require(self.seed < 2**32, f"seed={self.seed}: it must be below 2**32")
+        require(0 <= self.val_fraction < 1, f"val_fraction={self.val_fraction}: it must be in [0, 1)")
+        require(
             self.batch_size % self.accumulate == 0,
             f"batch_size={self.batch_size} is not a multiple of accumulate={self.accumulate}",
         )
@@ -287,7 +319,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         tokenizer, model = self.tokenizer, self.model
-        _require(
+        require(
             (model.vocab_size, model.n_positions) == (tokenizer.vocab_size, tokenizer.n_tokens),
             f"the model is made for {model.vocab_size} token ids and {model.n_positions} positions, "
             f"the tokenizer for {tokenizer.vocab_size} and {tokenizer.n_tokens}",
@@ -309,47 +341,6 @@ def check_agrees(config: RunConfig, given: dict[str, Any], where: str, numbers_t
 def shown(value: Any) -> str:
     """A value as it is written on the command line."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def to_json(config: RunConfig, versions: dict[str, str]) -> str:
-    """`config.json` as text; `versions` names the libraries that wrote it."""
-    sections = {"format": FORMAT_VERSION, "versions": versions, **dataclasses.asdict(config)}
-    return json.dumps(sections, indent=2) + "\n"
-
-
-def from_json(text: str, where: str) -> RunConfig:
-    """Read `config.json`. Raises `ConfigError` naming `where`, the field and what is wrong."""
-    try:
-        raw = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{where} is not valid JSON: {error}") from None
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT_VERSION:
-        found = raw.get("format") if isinstance(raw, dict) else None
-        raise ConfigError(f"{where}: format {found} is not known to this version of pixace (it reads {FORMAT_VERSION})")
-    unknown = set(raw) - {"format", "versions", "tokenizer", "model", "training"}
-    _require(not unknown, f"{where}: unknown sections: {', '.join(sorted(unknown))}")
-    try:
-        training = raw.get("training")
-        return RunConfig(
-            tokenizer=_from_dict(TokenizerConfig, raw.get("tokenizer")),
-            model=_from_dict(ModelConfig, raw.get("model")),
-            training=None if training is None else _from_dict(TrainConfig, training),
-        )
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
-
-
-def _from_dict(kind: type, raw: Any) -> Any:
-    if not isinstance(raw, dict):
-        raise ConfigError(f"the section for {kind.__name__} is missing")
-    hints = typing.get_type_hints(kind)
-    unknown, needed = (
-        set(raw) - set(hints),
-        {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING},
-    )
-    _require(not unknown, f"unknown entries: {', '.join(sorted(unknown))}")
-    _require(needed <= set(raw), f"missing entries: {', '.join(sorted(needed - set(raw)))}")
-    return kind(**{name: convert(hints[name], name, value) for name, value in raw.items()})
 
 
 def convert(hint: Any, name: str, value: Any) -> Any:

@@ -17,9 +17,10 @@ FILES = {
 MODULES = sorted(FILES)
 SIDE = {"imstack", "style", "clip", "guide", "refine"}  # what the core knows nothing of
 CORE = {"ops", "models", "training", "sampling", "dataset", "tokenizer"}
-BASICS = {"config", "errors", "folders"}
+BASICS = {"config", "config_file", "errors", "folders"}
 PICTURES = {"opening", "images", "sheets", "fetching"}
-WORK = {"models", "ops", "tokenizer", "dataset", "checkpoints", "tracking", "progress", "devices", "sharding"}
+WORK = {"models", "ops", "tokenizer", "dataset", "checkpoints", "exchange", "tracking", "progress", "devices"}
+WORK |= {"sharding"}
 # Which modules (or whole packages) of ours each may import, lazily or not. Where nothing is said, the rules
 # for everybody hold: nothing imports cli, and the core imports none of `SIDE`.
 MAY_IMPORT = {
@@ -29,7 +30,11 @@ MAY_IMPORT = {
     "progress": set(),
     "ops": set(),
     "models": {"ops", *BASICS},
-    "checkpoints": {"config", "models.spec", "errors", "folders"},
+    "config_file": {"config", "errors"},
+    "checkpoints": {"config", "config_file", "models.spec", "errors", "folders"},
+    "inert_pickle": {"errors"},
+    "trax_files": {"inert_pickle", *BASICS},
+    "exchange": {"trax_files", "models", "checkpoints", *BASICS},
     "fetching": {"progress", *BASICS},
     "opening": {"fetching", *BASICS},
     "images": {"opening", *BASICS},
@@ -37,8 +42,9 @@ MAY_IMPORT = {
     "tokenizer": {"images", "opening", *BASICS},
     "dataset": {"tokenizer", "images", "opening", "progress", *BASICS},
     "tracking": BASICS,
-    "sampling": WORK | BASICS | PICTURES,
-    "training": WORK | BASICS | PICTURES | {"sampling"},
+    "sampling": WORK | BASICS | PICTURES | {"trax_engine"},
+    "training": WORK | BASICS | PICTURES | {"sampling", "trax_engine"},
+    "trax_engine": WORK | {"sampling", "training", *BASICS},
     "evaluate": WORK | BASICS | PICTURES | {"sampling", "planner"},
     "planner": WORK | BASICS | PICTURES | {"sampling"},
     **{
@@ -50,8 +56,20 @@ MAY_IMPORT = {
     },
 }
 WITHOUT_JAX = [
-    *("config", "errors", "folders", "opening", "images", "sheets", "tokenizer", "dataset", "tracking", "progress"),
-    *("fetching", "zoo", "trax_files", "devices", ""),
+    *(
+        "config",
+        "config_file",
+        "errors",
+        "folders",
+        "opening",
+        "images",
+        "sheets",
+        "tokenizer",
+        "dataset",
+        "tracking",
+        "progress",
+    ),
+    *("fetching", "zoo", "trax_files", "inert_pickle", "devices", ""),
 ]
 HEAVY = {"jax", "jaxlib", "optax", "orbax", "tensorflow", "torch", "trax", "tensorboardX"}
 
@@ -214,3 +232,13 @@ def test_whatever_is_public_has_a_docstring_and_typed_arguments():
 def test_files_stay_short():
     long = {m: n for m in MODULES if (n := len(FILES[m].read_text().splitlines())) >= 400}
     assert not long, long
+
+
+def test_trax_is_loaded_in_one_place_and_late():
+    """Nothing imports Trax or TensorFlow by name; `load_trax` does, when its engine is asked for."""
+    for module in MODULES:
+        assert not {name.split(".")[0] for name in imports(module)} & {"trax", "tensorflow"}, module
+        assert "load_trax" in FILES[module].read_text() or '"trax.' not in FILES[module].read_text(), module
+    outside = [m for m in MODULES if not within(m, {"trax_engine", "training.settings"})]
+    early = {m for m in outside if any(within(used, {"trax_engine"}) for used in ours(imports(m, at_import=True)))}
+    assert not early

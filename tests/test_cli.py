@@ -124,7 +124,7 @@ def test_help_of_a_command_shows_its_own_flags_only(capsys):
 
 @pytest.mark.parametrize("command", ["train", "predict", "tokenize"])
 def test_help_shows_each_flag_with_its_meaning_default_and_spellings(command, capsys):
-    flags = import_module(f"pixace.cli.{command}").make_flags()
+    flags = cli.command(command).make_flags()
     _, out, _ = answer(capsys, command, "--help")
     lines = out.splitlines()
     for name in flags.names:
@@ -138,14 +138,14 @@ def test_help_shows_each_flag_with_its_meaning_default_and_spellings(command, ca
 
 @pytest.mark.parametrize("command", list(SPECIFIED))
 def test_flags_of_the_source_project_have_their_defaults(command):
-    flags = import_module(f"pixace.cli.{command}").make_flags()
+    flags = cli.command(command).make_flags()
     assert {name: flags.default(name) for name in SPECIFIED[command]} == SPECIFIED[command]
     assert flags.parse([]) == ({}, []), "a default counts as given"
 
 
 @pytest.mark.parametrize("command", list(ALIASES))
 def test_both_spellings_of_a_flag_work(command):
-    module = import_module(f"pixace.cli.{command}")
+    module = cli.command(command)
     for alias, name in ALIASES[command].items():
         for word in (alias, name):
             for text in (f"--{word}=there", f"-{word}=there"):

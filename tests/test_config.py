@@ -13,9 +13,8 @@ from pixace.config import (
     TokenizerConfig,
     TrainConfig,
     check_agrees,
-    from_json,
-    to_json,
 )
+from pixace.config_file import from_json, to_json
 from pixace.errors import ConfigError
 
 FILE = "model-weights/emoji/config.json"

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import VARIANTS, random_tokens, tiny_config, tiny_parameters
+from tiny import MODELS, VARIANTS, random_tokens, tiny_config, tiny_parameters
 
 from pixace.config import ConfigError, ModelOptions, TokenizerConfig
 from pixace.models.spec import (
@@ -30,9 +30,9 @@ def close(a, b, relative):
 
 
 @pytest.mark.subset
-@pytest.mark.parametrize(("arch", "model_type"), VARIANTS)
-def test_a_token_never_sees_its_future(arch, model_type):
-    config = tiny_config(arch, model_type)
+@pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
+def test_a_token_never_sees_its_future(options):
+    config = tiny_config(**options)
     parameters = tiny_parameters(config)
     tokens = random_tokens(config, 2)
     before = np.asarray(log_probs(parameters, config, jnp.asarray(tokens, jnp.int32)))
@@ -40,7 +40,9 @@ def test_a_token_never_sees_its_future(arch, model_type):
         changed = tokens.copy()
         changed[:, position] = np.where(changed[:, position] == 2, 3, 2)
         after = np.asarray(log_probs(parameters, config, jnp.asarray(changed, jnp.int32)))
-        np.testing.assert_array_equal(after[:, : position + 1], before[:, : position + 1])
+        # LSH attention sorts: the same numbers are added up in another order
+        rounding = 1e-5 if config.attention == "lsh" else 0.0
+        np.testing.assert_allclose(after[:, : position + 1], before[:, : position + 1], atol=rounding, rtol=0)
         if position + 1 < config.n_positions:
             assert np.abs(after[:, position + 1] - before[:, position + 1]).max() > 1e-4  # ... and its past it does see
 
@@ -64,7 +66,7 @@ def test_reversible_gradients_equal_plain_ones_with_dropout(arch, monkeypatch):
     from pixace.ops import reversible as module
 
     # The same two streams through an ordinary scan, differentiated by JAX itself.
-    monkeypatch.setattr(transformer, "reversible_stack", module._run)
+    monkeypatch.setattr(transformer, "reversible_stack", lambda *stack: module._run(*stack)[0])
     plain_loss, plain = gradients(config, parameters, tokens, jax.random.key(7))
     assert float(loss) == pytest.approx(float(plain_loss), rel=1e-6)
     close(reversible, plain, 1e-4)
@@ -81,7 +83,7 @@ def test_reversible_streams_come_back_from_the_outputs():
     from pixace.ops import reversible as module
 
     original = transformer.reversible_stack
-    transformer.reversible_stack = module._run
+    transformer.reversible_stack = lambda *stack: module._run(*stack)[0]
     try:
         _, plain = gradients(config, parameters, tokens, None)
     finally:

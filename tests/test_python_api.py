@@ -15,7 +15,8 @@ from test_predict_command import TOKENIZER, S, make_model
 from tiny import random_tokens
 
 import pixace
-from pixace.config import TokenizerConfig, from_json, to_json
+from pixace.config import TokenizerConfig
+from pixace.config_file import from_json, to_json
 from pixace.models.transformer import forward, head
 from pixace.training.settings import resolve
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import VARIANTS, random_tokens, tiny_config, tiny_parameters
+from tiny import MODELS, random_tokens, tiny_config, tiny_parameters
 
 from pixace.models.cache import KVCache, empty_cache, extend, unstack
 from pixace.models.transformer import forward, head
@@ -17,9 +17,9 @@ MIXED = dict(temperature=[0.0, 0.7, 1.0, 1.3, 1.0], top_k=7, top_p=0.9, min_p=0.
 
 
 @pytest.mark.subset
-@pytest.mark.parametrize(("arch", "model_type"), VARIANTS)
-def test_engine_equals_the_slow_sampler_token_for_token(arch, model_type):
-    config = tiny_config(arch, model_type)
+@pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
+def test_engine_equals_the_slow_sampler_token_for_token(options):
+    config = tiny_config(**options)
     parameters, tokens = tiny_parameters(config), random_tokens(config, 5)
     engine = Engine(parameters, config)
     for settings in (make_settings(5), make_settings(5, 0.0), make_settings(5, **MIXED)):
@@ -31,11 +31,13 @@ def test_engine_equals_the_slow_sampler_token_for_token(arch, model_type):
 
 
 @pytest.mark.parametrize(
-    ("arch", "model_type", "dtype"), [*((*v, "float32") for v in VARIANTS), ("base", "reformer", "bfloat16")]
+    "options",
+    [*MODELS.values(), {"model_type": "reformer", "dtype": "bfloat16"}],
+    ids=[*MODELS, "base-reformer-bfloat16"],
 )
-def test_a_picture_depends_on_seed_and_index_alone(arch, model_type, dtype):
+def test_a_picture_depends_on_seed_and_index_alone(options):
     """Not on the rows beside it, its place among them, or the size of the chunks."""
-    config = tiny_config(arch, model_type, dtype=dtype)
+    config = tiny_config(**options)
     parameters, tokens = tiny_parameters(config), random_tokens(config, 21)
     engine = Engine(parameters, config)
     everyone = engine.generate(tokens, 30, make_settings(21), seed=9)
@@ -47,16 +49,17 @@ def test_a_picture_depends_on_seed_and_index_alone(arch, model_type, dtype):
     assert (engine.generate(tokens, 30, make_settings(21), seed=10) != everyone).any()
 
 
-@pytest.mark.parametrize(("arch", "model_type"), VARIANTS)
-def test_cached_decode_equals_full_forward(arch, model_type):
-    """Logits, at any split into pieces, with a cache whose unwritten keys hold NaN."""
-    config = tiny_config(arch, model_type)
+@pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
+def test_cached_decode_equals_full_forward(options):
+    """Logits, at any split into pieces, with a cache whose unwritten places hold NaN keys and any address."""
+    config = tiny_config(**options)
     parameters, tokens = tiny_parameters(config), jnp.asarray(random_tokens(config, 3), jnp.int32)
     whole = head(parameters, forward(parameters, config, tokens))
     inputs = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)))
     layers = unstack(parameters, config)
     cache = empty_cache(config, 3)
-    cache = KVCache(tuple(jnp.full_like(k, jnp.nan) for k in cache.keys), cache.values)
+    addresses = tuple(jnp.arange(a.size, dtype=jnp.int32).reshape(a.shape) % 50 for a in cache.addresses)
+    cache = KVCache(tuple(jnp.full_like(k, jnp.nan) for k in cache.keys), cache.values, addresses)
     start = 0
     for count in (50, 1, 1, 40, config.n_positions - 92):
         features, cache = extend(layers, config, cache, inputs[:, start : start + count], jnp.int32(start))

@@ -13,6 +13,7 @@ from pixace.cli.main import main
 from pixace.errors import PixaceError
 from pixace.training import run as run_module
 from pixace.training.states import abstract_state
+from pixace.training.step import TrainState
 from pixace.training.watch import LossWatch
 
 
@@ -40,7 +41,7 @@ def broken_step(at: int, break_state):
         done = int(state.step)
         state, figures = real(model, config, implementation, state, tokens, total)
         if done + 1 >= at:
-            state = run_module.TrainState(state.step, break_state(state.parameters), state.optimizer, state.average)
+            state = TrainState(state.step, break_state(state.parameters), state.optimizer, state.average)
         return state, figures
 
     return step

@@ -60,7 +60,7 @@ def test_source_optimizer_is_the_adam_of_trax_written_out():
         for name, g in named(gradients).items():
             g = np.asarray(g, np.float64)
             m[name], v[name] = 0.9 * m[name] + 0.1 * g, 0.999 * v[name] + 0.001 * g * g
-            m_hat, v_hat = m[name] / (1 - 0.9 ** (step + 1)), v[name] / (1 - 0.999 ** (step + 1))
+            m_hat, v_hat = m[name] / (1 - 0.9 ** (step + 2)), v[name] / (1 - 0.999 ** (step + 2))  # as Trax counts
             weights[name] = weights[name] * (1 - 1e-5) - rate * m_hat / (np.sqrt(v_hat) + 1e-5)
         update, state = advance(gradients, state, parameters)
         now = learning_rate(config, jnp.int32(step), jnp.int32(3))

@@ -8,6 +8,16 @@ from pixace.models.spec import Parameters, init_parameters
 
 TOKENIZER = TokenizerConfig(bitdepth=(2, 2, 2), image_size=12)
 VARIANTS = [("base", "transformer"), ("base", "reformer"), ("trax", "transformer"), ("trax", "reformer")]
+NEARBY = [  # attention that sees a part of the past
+    {"model_type": "transformer", "attention": "local", "window": 20},
+    {"model_type": "reformer", "attention": "local", "window": 20},
+    {"model_type": "transformer", "attention": "lsh", "window": 20, "n_hashes": 2},
+    {"model_type": "reformer", "attention": "lsh", "window": 20, "n_hashes": 3},
+]
+MODELS = {
+    **{f"{arch}-{kind}": {"arch": arch, "model_type": kind} for arch, kind in VARIANTS},
+    **{f"{options['attention']}-{options['model_type']}": options for options in NEARBY},
+}
 
 
 def tiny_config(arch="base", model_type="transformer", tokenizer=TOKENIZER, **options) -> ModelConfig:

@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from pixace.config import convert
+from pixace.config import ModelOptions, TokenizerConfig, convert
 from pixace.errors import ConfigError
 
 OTHER = "other flags"
@@ -157,6 +157,14 @@ class FlagSet:
         if len(head) > 22:
             return [head] + [" " * 24 + line for line in body]
         return [f"{head:24}{body[0]}"] + [" " * 24 + line for line in body[1:]]
+
+
+def add_facts(flags: FlagSet, section: str) -> None:
+    """Flags for what is known of a model that is there already; none of them is needed."""
+    kinds = {"model_type": str | None, "n_heads": int | None}
+    for name, kind in (kinds | {"image_size": int | None, "bitdepth": tuple[int, ...] | None}).items():
+        entry = (ModelOptions if name in kinds else TokenizerConfig).__dataclass_fields__[name].metadata
+        flags.add(name, None, kind, entry["help"], section, entry["choices"])
 
 
 def _plain(hint: Any) -> Any:

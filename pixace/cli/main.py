@@ -6,14 +6,18 @@ import traceback
 from collections import defaultdict
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
+from types import ModuleType
 
 from pixace.errors import ConfigError, PixaceError
 
-# name -> what the short help says of it; the code is in pixace.cli.NAME
+# name -> what the short help says of it; the code is in pixace.cli.NAME, or NAME_ where that is a keyword of Python
 COMMANDS = {
     "train": "train a model on a folder of pictures, or go on with its training",
     "predict": "draw new pictures, or complete prompts, with a trained model",
     "tokenize": "show pictures under several bit depths, with the loss of quality",
+    "import": "make a model of Trax's model.pkl.gz, or of an exported file",
+    "export": "write a model as one safetensors file, or as Trax loads it",
 }
 LESS_MEMORY = defaultdict(
     lambda: "smaller or fewer pictures",
@@ -53,7 +57,7 @@ def _run(arguments: list[str]) -> int:
         return 2
     debug = any(word in ("--debug", "-debug", "--debug=true") for word in rest)
     try:
-        return import_module(f"pixace.cli.{name}").run(rest)
+        return command(name).run(rest)
     except PixaceError as error:
         if debug:
             traceback.print_exc()
@@ -69,6 +73,11 @@ def _run(arguments: list[str]) -> int:
             raise
         print(f"pixace {name}: out of memory; try {LESS_MEMORY[name]} (--debug shows where)", file=sys.stderr)
         return 1
+
+
+def command(name: str) -> ModuleType:
+    """The module of a command: `make_flags()` and `run(arguments)`."""
+    return import_module(f"pixace.cli.{name}{'_' if iskeyword(name) else ''}")
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

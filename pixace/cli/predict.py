@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixace import devices
-from pixace.cli.flags import FlagSet, comma_list
-from pixace.config import ModelOptions, TokenizerConfig
+from pixace.cli.flags import FlagSet, add_facts, comma_list
+from pixace.config import ENGINES
 from pixace.errors import ConfigError, PixaceError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ LONGEST_EDGE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".gif": 65535}  #
 HOTTEST = 1e6  # as in `pixace.sampling.model`, which would bring JAX
 ANIMATION_WIDTH = 1024  # pixels, at most
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
-SHEET, OUTPUT, CHECKED = "what to draw", "what to write", "checked against the model if given"
+SHEET, OUTPUT, CHECKED = "what to draw", "what to write", "checked against the model; told of a Trax checkpoint"
 
 
 def make_flags() -> FlagSet:
@@ -32,8 +32,17 @@ def make_flags() -> FlagSet:
     flags.add("model_name", None, str, "name of the model in WEIGHTS_DIR", "where")
     flags.add("weights_dir", "model-weights", str, "folder that holds the models", "where")
     flags.add_alias("model_dir", "weights_dir")
-    flags.add("checkpoint", None, str | None, "folder of a model, instead of --model_name", "where")
+    flags.add(
+        "checkpoint",
+        None,
+        str | None,
+        "a model's folder, exported file or Trax's model.pkl.gz, instead of a name",
+        "where",
+    )
     flags.add("device", "auto", str, "gpu and tpu fail where there is none", "where", devices.DEVICES)
+    flags.add(
+        "engine", "jax", str, "what draws: our engine, or Trax's models (pip install '.[trax]')", "where", ENGINES
+    )
     flags.add("batch_size", 16, int, "pictures to draw where there is no prompt", SHEET)
     flags.add("prompt", None, list[str], "files or http(s) addresses, with commas between; may repeat", SHEET)
     flags.add_alias("prompt_image", "prompt")
@@ -48,11 +57,7 @@ def make_flags() -> FlagSet:
     flags.add("out", "collage.png", str, "file of the sheet; its ending gives the format", OUTPUT)
     flags.add("out_dir", None, str | None, "also save each picture, at the model's own size, in this folder", OUTPUT)
     flags.add("animate", None, str | None, "also save the drawing as it goes: .gif, .webp or .png", OUTPUT)
-    for section, names in ((ModelOptions, ["model_type"]), (TokenizerConfig, ["image_size", "bitdepth"])):
-        kinds = {"model_type": str | None, "image_size": int | None, "bitdepth": tuple[int, ...] | None}
-        for name in names:
-            entry = section.__dataclass_fields__[name].metadata
-            flags.add(name, None, kinds[name], entry["help"], CHECKED, entry["choices"])
+    add_facts(flags, CHECKED)
     return flags
 
 
@@ -80,6 +85,8 @@ def run(arguments: Sequence[str]) -> int:
             options["image_size"],
             options["bitdepth"],
             options["checkpoint"],
+            options["engine"],
+            options["n_heads"],
         )
         columns, rows = len(temperatures) + 2 * bool(prompts), len(prompts) or options["batch_size"]
         scale = _animation_scale(options, columns, rows) if options["animate"] else 0

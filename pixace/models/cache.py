@@ -1,6 +1,7 @@
 """Decoding with a KV cache: the same layers, unrolled, over a few new positions at a time.
 
-Legend: B batch, P new positions, T all positions, H heads, K width of a key, W width of a value, L layers.
+Legend: B batch, P new positions, T all positions, H heads, K width of a key, W width of a value, L layers,
+R rounds of hashing.
 """
 
 from functools import partial
@@ -13,25 +14,32 @@ from pixace.config import ModelConfig
 from pixace.models.layers import attention_half, mlp_half, rotary_table
 from pixace.models.spec import Parameters, pytree
 from pixace.models.transformer import close, embed
+from pixace.ops.local import LONELY
+from pixace.ops.lsh import buckets, n_buckets, next_addresses, seen_from
 
 
 @pytree
 class KVCache:
     """Keys and values of each layer: tuples of L arrays (B, H, T, K) and (B, H, T, W).
 
+    With LSH attention also where each position stands in each round, L int32 arrays (B, R, H, T), else ().
     One buffer a layer, so that a compiled loop updates it in place (a stacked cache would be copied).
     """
 
     keys: Any
     values: Any
+    addresses: Any
 
 
 def empty_cache(config: ModelConfig, batch: int) -> KVCache:
     """A cache for `batch` pictures; the weight of a place not yet written is exactly 0."""
     shape = (batch, config.n_heads, config.n_positions)
+    hashed = (batch, config.n_hashes, config.n_heads, config.n_positions)
+    n_hashed = config.n_layers if config.attention == "lsh" else 0
     return KVCache(
         keys=tuple(jnp.zeros((*shape, config.d_head), config.dtype) for _ in range(config.n_layers)),
         values=tuple(jnp.zeros((*shape, config.d_value), config.dtype) for _ in range(config.n_layers)),
+        addresses=tuple(jnp.zeros(hashed, jnp.int32) for _ in range(n_hashed)),
     )
 
 
@@ -75,13 +83,22 @@ def extend(
     positions = None if learned is None else jax.lax.dynamic_slice_in_dim(learned, start, count)
     x = embed(config, parameters, inputs, positions)
     a, b = x, x
-    keys, values = list(cache.keys), list(cache.values)
+    keys, values, addresses = list(cache.keys), list(cache.values), list(cache.addresses)
     for i, block in enumerate(parameters.blocks):
 
         def mix(q: jax.Array, k: jax.Array, v: jax.Array, i: int = i) -> jax.Array:
-            keys[i] = _write(keys[i], k, start)
-            values[i] = _write(values[i], v, start)
-            return _attend(q, keys[i], values[i], start)
+            keys[i] = _write(keys[i], k.swapaxes(1, 2), start)
+            values[i] = _write(values[i], v.swapaxes(1, 2), start)
+            if config.attention == "local":
+                return _attend_near(q, keys[i], values[i], start, config.window)
+            places = jnp.arange(config.n_positions) - (start + jnp.arange(count))[:, None]  # (P, T)
+            if config.attention == "full":
+                return _attend(q, keys[i], values[i], places <= 0)
+            hashed = buckets(k, config.n_hashes, n_buckets(config.n_positions, config.window))
+            new = next_addresses(hashed, addresses[i], start, config.window)
+            addresses[i] = _write(addresses[i], new, start, axis=3)
+            visible = seen_from(new, addresses[i], config.window) & (places <= 0)
+            return _attend(q, keys[i], values[i], visible, avoid=places == 0)
 
         if config.residual == "reversible":
             a = a + attention_half(config, block, b, angles, mix)
@@ -90,17 +107,32 @@ def extend(
             a = a + attention_half(config, block, a, angles, mix)
             a = a + mlp_half(config, block, a)
     streams = (a, b) if config.residual == "reversible" else (a,)
-    return close(config, parameters, streams), KVCache(tuple(keys), tuple(values))
+    return close(config, parameters, streams), KVCache(tuple(keys), tuple(values), tuple(addresses))
 
 
-def _write(buffer: jax.Array, new: jax.Array, start: jax.Array) -> jax.Array:
-    """Put (B, P, H, K) into a buffer (B, H, T, K) from position `start` on."""
-    return jax.lax.dynamic_update_slice(buffer, new.swapaxes(1, 2).astype(buffer.dtype), (0, 0, start, 0))
+def _write(buffer: jax.Array, new: jax.Array, start: jax.Array, axis: int = 2) -> jax.Array:
+    """Put what belongs to P new positions into a buffer of T, from position `start` on."""
+    return jax.lax.dynamic_update_slice_in_dim(buffer, new.astype(buffer.dtype), start, axis)
 
 
-def _attend(q: jax.Array, keys: jax.Array, values: jax.Array, start: jax.Array) -> jax.Array:
-    """Queries (B, P, H, K) of positions start on, over all cached positions up to their own."""
+def _attend(
+    q: jax.Array, keys: jax.Array, values: jax.Array, visible: jax.Array, avoid: jax.Array | None = None
+) -> jax.Array:
+    """Queries (B, P, H, K) over those cached positions that are `visible`, a mask that broadcasts to (B, H, P, T).
+
+    A position in `avoid` (P, T) is seen only where nothing else is.
+    """
     scores = jnp.einsum("bphk,bhtk->bhpt", q, keys, preferred_element_type=jnp.float32) * q.shape[-1] ** -0.5
-    visible = jnp.arange(keys.shape[2]) <= start + jnp.arange(q.shape[1])[:, None]
+    if avoid is not None:
+        scores = jnp.where(avoid, LONELY, scores)
     weights = jax.nn.softmax(jnp.where(visible, scores, -jnp.inf), axis=-1)
     return jnp.einsum("bhpt,bhtw->bphw", weights.astype(values.dtype), values)
+
+
+def _attend_near(q: jax.Array, keys: jax.Array, values: jax.Array, start: jax.Array, window: int) -> jax.Array:
+    """Queries (B, P, H, K) of positions start on, over their own and the `window` cached positions before."""
+    count, size = q.shape[1], min(window + q.shape[1], keys.shape[2])
+    first = jnp.clip(start - window, 0, keys.shape[2] - size)
+    keys, values = (jax.lax.dynamic_slice_in_dim(x, first, size, axis=2) for x in (keys, values))
+    back = (start + jnp.arange(count))[:, None] - (first + jnp.arange(size))
+    return _attend(q, keys, values, (back >= 0) & (back <= window))

@@ -84,24 +84,33 @@ def attention_half(
     key: jax.Array | None = None,
 ) -> jax.Array:
     """What attention adds to the stream x (B, T, D); `mix` decides which positions are seen."""
-    weights = block.attention
-    q, k, v = _project(config, weights, normalise(config, block.attention_norm, x), angles)
-    change = linear(mix(q, k, v), weights.out, weights.out_bias)
+    mixed = mix(*attention_inputs(config, block, x, angles))
+    change = linear(mixed, block.attention.out, block.attention.out_bias)
     return dropout(config, change, config.dropout, key, 1).astype(jnp.float32)
 
 
-def _project(
-    config: ModelConfig, weights: Attention, x: jax.Array, angles: jax.Array | np.ndarray | None
+def attention_inputs(
+    config: ModelConfig, block: Block, x: jax.Array, angles: jax.Array | np.ndarray | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    q, k = linear(x, weights.query, weights.query_bias), linear(x, weights.key, weights.key_bias)
+    """Queries and keys (B, T, H, K) and values (B, T, H, W) of the stream x (B, T, D).
+
+    LSH attention has no key projection: its keys are the queries, normalised.
+    """
+    weights: Attention = block.attention
+    x = normalise(config, block.attention_norm, x)
+    q, k = linear(x, weights.query, weights.query_bias), None
+    if weights.key is not None:
+        k = linear(x, weights.key, weights.key_bias)
     if config.qk_norm:
-        q, k = _unit(q, weights.query_norm), _unit(k, weights.key_norm)
+        q = _unit(q, weights.query_norm)
+        k = None if k is None else _unit(k, weights.key_norm)
     if angles is not None:
-        q, k = rotate(q, angles), rotate(k, angles)
-    return q, k, linear(x, weights.value, weights.value_bias)
+        q = rotate(q, angles)
+        k = None if k is None else rotate(k, angles)
+    return q, _unit(q, 1.0) if k is None else k, linear(x, weights.value, weights.value_bias)
 
 
-def _unit(x: jax.Array, scale: jax.Array) -> jax.Array:
+def _unit(x: jax.Array, scale: jax.Array | float) -> jax.Array:
     wide = x.astype(jnp.float32)
     return (wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + EPSILON) * scale).astype(x.dtype)
 

@@ -49,7 +49,10 @@ class Norm:
 
 @pytree
 class Attention:
-    """query, key (H, K, D), value (H, W, D), out (D, H, W); biases (H, K), (H, W), (D,); norms (K,)."""
+    """query, key (H, K, D), value (H, W, D), out (D, H, W); biases (H, K), (H, W), (D,); norms (K,).
+
+    LSH attention has no key weights.
+    """
 
     query: Any
     key: Any
@@ -127,19 +130,20 @@ def _block_table(c: ModelConfig) -> Block:
         return ("uniform", _glorot(fan_in, c.d_model)) if as_trax else ("constant", 0.0)
 
     bias, norm = c.attention_bias, _weight([width], ("constant", 1.0)) if c.qk_norm else None
+    own_key = c.attention != "lsh"
     return Block(
         attention_norm=_norm_table(c, model),
         attention=Attention(
             query=_weight([heads, width, model], inner(c.n_heads * c.d_head)),
-            key=_weight([heads, width, model], inner(c.n_heads * c.d_head)),
+            key=_weight([heads, width, model], inner(c.n_heads * c.d_head)) if own_key else None,
             value=_weight([heads, value_width, model], inner(c.n_heads * c.d_value)),
             out=_weight([model, heads, value_width], closing(c.n_heads * c.d_value)),
             query_bias=_bias([heads, width]) if bias else None,
-            key_bias=_bias([heads, width]) if bias else None,
+            key_bias=_bias([heads, width]) if bias and own_key else None,
             value_bias=_bias([heads, value_width]) if bias else None,
             out_bias=_bias([model]) if bias else None,
             query_norm=norm,
-            key_norm=norm,
+            key_norm=norm if own_key else None,
         ),
         mlp_norm=_norm_table(c, model),
         mlp=MLP(

@@ -7,15 +7,19 @@ Legend: B batch, T positions, D model width, S width of what the head reads, V v
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from pixace.config import ModelConfig
-from pixace.models.layers import attention_half, dropout, mlp_half, normalise, rotary_table
+from pixace.models.layers import Mix, attention_half, attention_inputs, dropout, mlp_half, normalise, rotary_table
 from pixace.models.spec import Block, Parameters
 from pixace.ops.attention import causal_attention
+from pixace.ops.local import attention_along, local_attention
 from pixace.ops.loss import token_losses
+from pixace.ops.lsh import buckets, line_of, n_buckets
 from pixace.ops.reversible import reversible_stack
 
 START = 0  # the id that position 0 is given
@@ -37,9 +41,14 @@ def forward(
     angles = rotary_table(config)
     angles = None if angles is None else angles[:length]
 
-    def attention(block: Block, x: jax.Array, key: jax.Array | None) -> jax.Array:
-        mix_key = None if key is None else jax.random.fold_in(key, 0)
-        mix = partial(causal_attention, implementation=implementation, dropout=config.attention_dropout, key=mix_key)
+    def decide(block: Block, x: jax.Array) -> jax.Array | None:
+        if config.attention != "lsh":
+            return None
+        _, k, _ = attention_inputs(config, block, jax.lax.stop_gradient(x), angles)
+        return checkpoint_name(buckets(k, config.n_hashes, n_buckets(config.n_positions, config.window)), "buckets")
+
+    def attention(block: Block, x: jax.Array, key: jax.Array | None, decided: jax.Array | None) -> jax.Array:
+        mix = _mix(config, implementation, None if key is None else jax.random.fold_in(key, 0), decided)
         return attention_half(config, block, x, angles, mix, key)
 
     def mlp(block: Block, x: jax.Array, key: jax.Array | None) -> jax.Array:
@@ -47,17 +56,30 @@ def forward(
 
     keys = None if key is None else jax.random.split(jax.random.fold_in(key, 1), config.n_layers)
     if config.residual == "reversible":
-        return close(config, parameters, reversible_stack(attention, mlp, parameters.blocks, x, x, keys), key)
+        streams: Any = reversible_stack(decide, attention, mlp, parameters.blocks, x, x, keys)
+        return close(config, parameters, streams, key)
 
     def layer(x: jax.Array, inputs: tuple) -> tuple[jax.Array, None]:
         block, key = inputs
-        x = x + attention(block, x, key)
+        x = x + attention(block, x, key, decide(block, x))
         return x + mlp(block, x, key), None
 
     if config.residual == "remat":
-        layer = jax.checkpoint(layer, prevent_cse=False)
+        policy = jax.checkpoint_policies.save_only_these_names("buckets")  # hashed once, as in `reversible_stack`
+        layer = jax.checkpoint(layer, prevent_cse=False, policy=policy)
     x, _ = jax.lax.scan(layer, x, (parameters.blocks, keys))
     return close(config, parameters, (x,), key)
+
+
+def _mix(config: ModelConfig, implementation: str, key: jax.Array | None, decided: jax.Array | None) -> Mix:
+    """How a layer's attention mixes values: by all earlier positions, by near ones, or by those in its buckets."""
+    rate = config.attention_dropout
+    if config.attention == "local":
+        return partial(local_attention, window=config.window, dropout=rate, key=key)
+    if decided is not None:
+        lines = tuple(line_of(of_round, config.window) for of_round in decided)
+        return partial(attention_along, lines, window=config.window, avoid_self=True, dropout=rate, key=key)
+    return partial(causal_attention, implementation=implementation, dropout=rate, key=key)
 
 
 def embed(

@@ -3,7 +3,7 @@
 import operator
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pixace.checkpoints import load_config, load_weights
-from pixace.config import ModelConfig, RunConfig
+from pixace.config import ENGINES, ModelConfig, RunConfig
 from pixace.errors import ConfigError, PixaceError
-from pixace.folders import model_folder
+from pixace.exchange import Say, find_model
 from pixace.models.spec import Parameters
 from pixace.models.transformer import log_probs
 from pixace.progress import Progress, silent
@@ -28,11 +27,21 @@ HOTTEST = 1e6  # beyond it all tokens are equally likely in float32 anyway
 N_SEEDS = 2**32  # JAX would take larger ones, and negative ones, for one of these
 
 
-def load(name_or_path: str | os.PathLike, weights_dir: str | os.PathLike = "model-weights") -> "Model":
-    """Load a model by its name in `weights_dir` or by the path of its folder."""
-    folder = model_folder(name_or_path, weights_dir)
-    config = load_config(folder)
-    return Model(config, load_weights(folder, config.model), folder)
+def load(
+    name_or_path: str | os.PathLike,
+    weights_dir: str | os.PathLike | None = "model-weights",
+    engine: str = "jax",
+    *,
+    given: Mapping[str, Any] | None = None,
+    say: Say | None = None,
+) -> "Model":
+    """Load a model by its name in `weights_dir`, or by the path of its folder, an exported file or a Trax checkpoint.
+
+    See `Model` for `engine` and `pixace.exchange.find_model` for the others. For Trax's `model.pkl.gz`:
+    `load("model.pkl.gz", given={"n_heads": 4})` tells what its arrays do not.
+    """
+    found = find_model(name_or_path, weights_dir, given, say=say)
+    return Model(found.config, found.load()[0], found.path, engine)
 
 
 class Model:
@@ -42,17 +51,24 @@ class Model:
         tokenizer: pictures <-> tokens, resizing as in training.
         config: the `RunConfig`.
         parameters: float32 weights.
+        engine_name: what draws: jax, or trax (models of --arch=trax only, `pip install '.[trax]'`).
 
     Legend: B prompts, n pictures, T tokens a picture, V vocabulary.
     """
 
-    def __init__(self, config: RunConfig, parameters: Parameters, folder: Path | None = None):
-        self.config, self.parameters, self.folder = config, parameters, folder
+    def __init__(self, config: RunConfig, parameters: Parameters, folder: Path | None = None, engine: str = ENGINES[0]):
+        if engine not in ENGINES:
+            raise ConfigError(f"engine={engine!r} is not known; choose one of {', '.join(ENGINES)}")
+        self.config, self.parameters, self.folder, self.engine_name = config, parameters, folder, engine
         self.tokenizer = Tokenizer(config.tokenizer)
 
     @cached_property
     def engine(self) -> Engine:
         """The compiled sampler, made when first needed."""
+        if self.engine_name == "trax":
+            from pixace.trax_engine.sampler import TraxSampler
+
+            return TraxSampler(self.parameters, self.config.model)
         return Engine(self.parameters, self.config.model)
 
     def log_probs(self, tokens: np.ndarray) -> np.ndarray:

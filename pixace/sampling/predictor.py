@@ -8,16 +8,13 @@ import secrets
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from pixace.checkpoints import WEIGHTS, load_config
-from pixace.config import ModelConfig, check_agrees
-from pixace.errors import ConfigError, PixaceError
-from pixace.folders import model_folder
+from pixace.config import ModelConfig
+from pixace.errors import ConfigError
 from pixace.images import PictureSource
 from pixace.progress import Progress, silent
 from pixace.sampling.model import Model, load
@@ -51,34 +48,30 @@ def get_predictor(
     image_size: int | None = None,
     bitdepth: Sequence[int] | None = None,
     checkpoint: str | os.PathLike | None = None,
+    engine: str = "jax",
+    n_heads: int | None = None,
 ) -> "Predictor":
-    """A predictor for a model, by name in `weights_dir` or by `checkpoint`, the path of its folder.
+    """A predictor for a model, by name in `weights_dir` or by `checkpoint`, the path of its folder or file.
 
-    Sizes, bits and type come from the model itself; what is given beside it is checked against it.
+    Sizes, bits and type come from the model itself; what is given beside it is checked against it, or tells
+    what the arrays of a Trax checkpoint (`model.pkl.gz`) do not.
+    `engine` is what draws: jax, or trax, which is Trax's own model in its predict mode.
 
     Raises:
         ConfigError: where something given contradicts the model; says both values.
         PixaceError: if there is no such model or it cannot be read.
     """
     if checkpoint is None and model_name is None:
-        raise ConfigError("which model? give its name as --model_name=NAME, or its folder as --checkpoint=PATH")
-    folder = _checkpoint_folder(Path(checkpoint)) if checkpoint else model_folder(str(model_name), weights_dir)
-    given: dict[str, Any] = {
-        "model_type": model_type,
-        "image_size": image_size,
-        "bitdepth": None if bitdepth is None else tuple(bitdepth),
-    }
-    check_agrees(load_config(folder), given, f"the model in {folder}", numbers_too=True)
-    return Predictor(load(folder))
-
-
-def _checkpoint_folder(path: Path) -> Path:
-    """The model's folder, also when its weights file is named."""
-    if path.name == WEIGHTS:
-        path = path.parent
-    if not path.exists():
-        raise PixaceError(f"there is no {path}; --checkpoint takes the folder of a model")
-    return model_folder(path)
+        raise ConfigError("which model? give its name as --model_name=NAME, or its folder or file as --checkpoint=PATH")
+    given = {"model_type": model_type, "image_size": image_size, "bitdepth": bitdepth, "n_heads": n_heads}
+    if checkpoint:
+        model = load(checkpoint, None, engine, given=given)
+    else:
+        model = load(str(model_name), weights_dir, engine, given=given)
+    predictor = Predictor(model)
+    if engine != "jax":
+        _ = predictor.model.engine  # so that it is told now if this engine is not there, or cannot draw with the model
+    return predictor
 
 
 class Predictor:

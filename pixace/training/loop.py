@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pixace import devices as device_choice
+from pixace.config import RunConfig
 from pixace.errors import ConfigError
 from pixace.progress import Progress
 from pixace.training.run import Result, Run, Say
@@ -46,10 +47,10 @@ def train(
     resolve(folder, given, Path(weights_dir))  # a mistake in it is told before anything is made
     lock = FolderLock(folder)
     try:
-        config = resolve(folder, given, Path(weights_dir))[0]  # again: another process may have begun the run
-        device_choice.prepare(device, deterministic)
         say = say or partial(print, file=sys.stderr, flush=True)
-        run = Run(folder, config, device_choice.find_devices(device), say)
+        config = resolve(folder, given, Path(weights_dir), say)[0]  # again: another process may have begun the run
+        device_choice.prepare(device, deterministic)
+        run = _kind_of_run(config)(folder, config, device_choice.find_devices(device), say)
         return run.go(Path(weights_dir), progress)
     except BaseException:
         if not existed and not any(p.is_file() and p.name != ".lock" for p in folder.rglob("*")):
@@ -57,3 +58,11 @@ def train(
         raise
     finally:
         lock.release()
+
+
+def _kind_of_run(config: RunConfig) -> type[Run]:
+    if config.training is not None and config.training.engine == "trax":
+        from pixace.trax_engine.run import TraxRun
+
+        return TraxRun
+    return Run

@@ -60,7 +60,9 @@ def make_optimizer(config: TrainConfig, parameters: Parameters) -> optax.Gradien
     clip = [optax.clip_by_global_norm(config.clip)] if config.clip and config.optimizer != "source" else []
     matrices = _by_name(parameters, lambda name: name.startswith("blocks.") and _leaf(name) in _MATRICES)
     if config.optimizer == "source":  # Trax's Adam: decay of every weight, once a step, whatever the rate
-        return optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-5)
+        adam = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-5)
+        # Trax's loop counts steps from 1, and its Adam adds one more: its first correction of the bias is a second one.
+        return optax.GradientTransformation(lambda params: _counting_from(1, adam.init(params)), adam.update)
     if config.optimizer == "muon":
         numbers = _by_name(parameters, lambda name: _numbers(name) if name.startswith("blocks.") else None)
         rule = muon(
@@ -73,6 +75,10 @@ def make_optimizer(config: TrainConfig, parameters: Parameters) -> optax.Gradien
         return optax.chain(*clip, rule, optax.scale(-1.0))
     rule = [optax.scale_by_adam(b1=0.9, b2=0.99), optax.add_decayed_weights(config.weight_decay, mask=matrices)]
     return optax.chain(*clip, *rule)
+
+
+def _counting_from(count: int, state: Any) -> optax.ScaleByAdamState:
+    return state._replace(count=jnp.int32(count))
 
 
 SOURCE_DECAY = 1e-5

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from pixace import devices as device_choice
-from pixace.checkpoints import StateStore, load_weights, save_config, save_weights, weights_step
+from pixace.checkpoints import StateStore, save_config, save_weights, weights_step
 from pixace.config import RunConfig
 from pixace.dataset import batch_at
 from pixace.errors import PixaceError
-from pixace.folders import model_folder
-from pixace.models.spec import count_parameters
+from pixace.exchange import find_model
+from pixace.models.spec import Parameters, count_parameters
 from pixace.ops.attention import choose_implementation
 from pixace.progress import Bar, Progress, duration
 from pixace.sharding import make_mesh, sharding
@@ -30,7 +30,7 @@ from pixace.training.pictures import load_pictures
 from pixace.training.plan import Plan
 from pixace.training.previews import draw_previews
 from pixace.training.states import abstract_state, first_state
-from pixace.training.step import METRICS, TrainState, train_step
+from pixace.training.step import METRICS, train_step
 from pixace.training.validation import mean_figures
 from pixace.training.watch import Diverged, LossWatch, StopSignals
 
@@ -49,7 +49,14 @@ class Result:
 
 
 class Run:
-    """One run; the methods follow the order of what happens."""
+    """One run; the methods follow the order of what happens.
+
+    What takes the steps is behind `state`, `_abstract_state`, `_new_state`, `_advance`, `_parameters` and `_shared`:
+    another engine (`pixace.trax_engine`) has its own.
+    """
+
+    figure_names = METRICS
+    state: Any  # what a checkpoint holds
 
     def __init__(self, folder: Path, config: RunConfig, devices: Any, say: Say):
         assert config.training is not None
@@ -72,7 +79,7 @@ class Run:
         with contextlib.closing(StateStore(self.folder, self.training.keep)) as self.store:
             last, facts = self.store.latest(), {}
             if last is not None:
-                self.state, facts = self.store.restore(last, abstract_state(self.config, self.mesh))
+                self.state, facts = self.store.restore(last, self._abstract_state())
             self.plan = Plan(self.training, facts)
             if last is not None and self.plan.finished(last):
                 return self._finished(last)
@@ -117,12 +124,20 @@ class Run:
         )
         return Result(self.folder, last, None)
 
-    def _first_state(self, weights_dir: Path) -> TrainState:
+    def _first_state(self, weights_dir: Path) -> Any:
         if not self.training.checkpoint:
-            return first_state(self.config, self.mesh)
-        source = model_folder(self.training.checkpoint, weights_dir)
-        self.say(f"starting from the weights of {source}")
-        return first_state(self.config, self.mesh, load_weights(source, self.model))
+            return self._new_state()
+        facts = {name: getattr(self.model, name) for name in ("model_type", "n_heads")}
+        facts |= {name: getattr(self.config.tokenizer, name) for name in ("image_size", "bitdepth")}
+        source = find_model(self.training.checkpoint, weights_dir, facts, say=lambda line: None)  # guesses were told
+        self.say(f"starting from the weights of {source.path}")
+        return self._new_state(source.load()[0])
+
+    def _abstract_state(self) -> Any:
+        return abstract_state(self.config, self.mesh)
+
+    def _new_state(self, parameters: Any = None) -> Any:
+        return first_state(self.config, self.mesh, parameters)
 
     def _way_back(self) -> str:
         self.store.wait()
@@ -176,12 +191,17 @@ class Run:
             if ends:
                 self.store.wait()
                 return self._end(stopped)
-            batch = self._batch()
-            self.state, figures = train_step(
-                self.model, t, self.implementation, self.state, batch, jnp.int32(self.plan.total)
-            )
+            figures = self._advance()
             self._take_figures(self.step)
             self.step, self.pending = self.step + 1, figures
+
+    def _advance(self) -> jax.Array:
+        """Begin the next step; the figures of `figure_names`, which may still be computed."""
+        total = jnp.int32(self.plan.total)
+        self.state, figures = train_step(
+            self.model, self.training, self.implementation, self.state, self._batch(), total
+        )
+        return figures
 
     def _batch(self) -> jax.Array:
         t, tokens = self.training, self.train_set.tokens
@@ -192,11 +212,11 @@ class Run:
         """Look at and write down the figures of the last step, unless that was done; waits for the device."""
         if self.pending is None:
             return
-        values = dict(zip(METRICS, map(float, np.asarray(self.pending)), strict=True))
+        values = dict(zip(self.figure_names, map(float, np.asarray(self.pending)), strict=True))
         self.pending = None
         seconds = time.monotonic() - self.clock
-        if seconds < self.step_seconds / 2:  # this step ran while the figures of the one before were waited for
-            seconds = self.step_seconds
+        if seconds < self.step_seconds / 2:  # it ran while the one before was waited for, or that one had to compile
+            seconds = (seconds + self.step_seconds) / 2
         self.step_seconds = seconds
         rate = self.training.batch_size / max(seconds, 1e-9)
         values |= {"bits_per_pixel": values["loss"] / math.log(2), "pictures_per_second": rate}
@@ -214,7 +234,11 @@ class Run:
         self.clock = time.monotonic()
 
     @property
-    def _shared(self) -> Any:
+    def _parameters(self) -> Parameters:
+        return self.state.parameters
+
+    @property
+    def _shared(self) -> Parameters:
         """The weights that people get: the average, unless --noema."""
         return self.state.parameters if self.state.average is None else self.state.average
 
@@ -234,8 +258,7 @@ class Run:
     def _calm(self) -> bool:
         """Whether the state is fit to be saved: a step's loss is that of the weights before it, so try these."""
         tokens = np.asarray(self._batch())[: self.part_size]
-        parameters = self.state.parameters
-        loss = mean_figures(parameters, self.model, self.implementation, self.mesh, tokens, self.part_size)[0]
+        loss = mean_figures(self._parameters, self.model, self.implementation, self.mesh, tokens, self.part_size)[0]
         return self.watch.calm(self.step, loss)
 
     # ---- what is written

@@ -9,7 +9,8 @@ from typing import Any
 from pixace.checkpoints import CONFIG, STATES, WEIGHTS, load_config
 from pixace.config import ModelOptions, RunConfig, TokenizerConfig, TrainConfig, check_agrees, convert, shown
 from pixace.errors import ConfigError, PixaceError
-from pixace.folders import model_folder
+from pixace.exchange import Say, find_model
+from pixace.trax_engine.options import with_fixed
 
 # These may change when a run goes on; all others would make it another run.
 FREE = {"n_steps", "n_epochs", "steps_per_epoch", "steps_per_eval", "max_minutes", "save_minutes", "keep", "n_samples"}
@@ -21,7 +22,9 @@ def names_of(section: type) -> set[str]:
     return {field.name for field in dataclasses.fields(section)}
 
 
-def resolve(folder: Path | None, given: dict[str, Any], weights_dir: Path) -> tuple[RunConfig, bool]:
+def resolve(
+    folder: Path | None, given: dict[str, Any], weights_dir: Path, say: Say = lambda line: None
+) -> tuple[RunConfig, bool]:
     """The run's configuration and whether the folder held it already.
 
     Args:
@@ -29,6 +32,8 @@ def resolve(folder: Path | None, given: dict[str, Any], weights_dir: Path) -> tu
         given: only what was asked for explicitly, by the field names of `TokenizerConfig`, `ModelOptions`
             and `TrainConfig`; the rest comes from the folder's `config.json`, else from --checkpoint's
             model, else from the defaults.
+        weights_dir: where --checkpoint may be a name.
+        say: takes lines about what was guessed of a Trax checkpoint.
 
     Raises:
         ConfigError: for unknown names, and for values that contradict the folder's; says both.
@@ -48,9 +53,10 @@ def resolve(folder: Path | None, given: dict[str, Any], weights_dir: Path) -> tu
         raise PixaceError(
             f"{folder} holds a model but no {CONFIG}: put that file back, or choose another --model_name to begin anew"
         )
+    if given.get("engine") == "trax":
+        given = with_fixed(given)
     if given.get("checkpoint"):
-        base = load_config(model_folder(given["checkpoint"], weights_dir))
-        check_agrees(base, given, f"the model {given['checkpoint']}")
+        base = find_model(given["checkpoint"], weights_dir, given, numbers_too=False, say=say).config
         model = dataclasses.replace(base.model, **_changes_of_numbers(given))
         return RunConfig(base.tokenizer, model, _with_folders(TrainConfig(**_part(given, TrainConfig)))), False
     tokenizer = TokenizerConfig(**_part(given, TokenizerConfig))

@@ -1,0 +1,47 @@
+"""`pixace export`"""
+
+from collections.abc import Sequence
+
+from pixace import devices
+from pixace.cli.flags import FlagSet
+from pixace.errors import ConfigError
+
+ABOUT = (
+    "Write a model for use elsewhere. safetensors is one file with weights and configuration, for `pixace import` and "
+    "every --checkpoint; trax is model.pkl.gz and model.weights.npy.gz, which Trax 1.4.1 loads (--arch=trax only)."
+)
+ENDINGS = {"safetensors": ".safetensors", "trax": ".pkl.gz"}  # as in `pixace.exchange`, which would bring JAX
+
+
+def make_flags() -> FlagSet:
+    """The flags of this command."""
+    flags = FlagSet("pixace export --model_name=NAME --format=trax|safetensors [--out=FILE] [--flags]", ABOUT)
+    flags.add("model_name", None, str | None, "name of the model in WEIGHTS_DIR", "where")
+    flags.add("weights_dir", "model-weights", str, "folder that holds the models", "where")
+    flags.add_alias("model_dir", "weights_dir")
+    flags.add("checkpoint", None, str | None, "folder or file of a model, instead of a name", "where")
+    flags.add("format", "safetensors", str, "what to write", "what to write", tuple(ENDINGS))
+    flags.add("out", None, str | None, "the file (default: NAME.safetensors or NAME.pkl.gz)", "what to write")
+    return flags
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Export; returns the exit code."""
+    flags = make_flags()
+    given, _ = flags.parse(arguments)
+    options = {name: given.get(name, flags.default(name)) for name in flags.names}
+    name, checkpoint = options["model_name"], options["checkpoint"]
+    if not name and not checkpoint:
+        raise ConfigError("which model? give its name as --model_name=NAME, or its folder or file as --checkpoint=PATH")
+    ending = ENDINGS[options["format"]]
+    if not (out := options["out"]):
+        if not name:
+            raise ConfigError(f"where to? --out=FILE{ending} is needed with --checkpoint")
+        out = name + ending
+    devices.prepare("cpu")  # numbers are only moved about
+    from pixace.exchange import export_model
+
+    weights_dir = None if checkpoint else options["weights_dir"]
+    files = export_model(checkpoint or name, out, options["format"], weights_dir)
+    print(f"saved {' and '.join(map(str, files))}")
+    return 0

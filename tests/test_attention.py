@@ -1,0 +1,249 @@
+"""Local and LSH attention against dense attention under the mask that their definitions give."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import NEARBY, TOKENIZER, random_tokens, tiny_config, tiny_parameters
+
+from pixace.config import ConfigError, ModelOptions, TokenizerConfig
+from pixace.models import transformer
+from pixace.models.spec import abstract_parameters, named, weight_table
+from pixace.models.transformer import losses
+from pixace.ops import reversible
+from pixace.ops.attention import causal_attention
+from pixace.ops.local import attention_along, local_attention
+from pixace.ops.lsh import buckets, line_of, n_buckets, next_addresses, seen_from
+from pixace.sharding import make_mesh, sharding
+
+IDS = [f"{options['attention']}-{options['model_type']}" for options in NEARBY]
+
+
+def inputs(length, batch=2, heads=3, width=8, value_width=5):
+    keys = jax.random.split(jax.random.key(length), 3)
+    q, k = (jax.random.normal(key, (batch, length, heads, width)) for key in keys[:2])
+    return q, k, jax.random.normal(keys[2], (batch, length, heads, value_width))
+
+
+def dense(q, k, v, visible, avoid_self=False):
+    """The definition: all scores, a mask (B, H, T, T), a softmax."""
+    scores = jnp.einsum("bqhk,bthk->bhqt", q, k) / q.shape[-1] ** 0.5
+    if avoid_self:
+        alone = np.asarray(visible).sum(-1, keepdims=True) == 1
+        visible = visible & (alone | ~np.eye(q.shape[1], dtype=bool))
+    return jnp.einsum("bhqt,bthw->bqhw", jax.nn.softmax(jnp.where(visible, scores, -jnp.inf)), v)
+
+
+def seen(found, window):
+    """Position by position, from buckets (R, B, H, T): the last `window` earlier members of its bucket, and itself."""
+    rounds, batch, heads, length = found.shape
+    visible = np.zeros((batch, heads, length, length), bool)
+    for r, b, h, i in np.ndindex(rounds, batch, heads, length):
+        members = np.flatnonzero(found[r, b, h, : i + 1] == found[r, b, h, i])
+        visible[b, h, i, members[-window - 1 :]] = True
+    return visible
+
+
+find = jax.jit(buckets, static_argnums=(1, 2))
+
+
+def shared_keys(q):
+    return q * jax.lax.rsqrt(jnp.mean(q * q, axis=-1, keepdims=True))
+
+
+def lsh(q, k, v, found, window, **dropout):
+    return attention_along(tuple(line_of(x, window) for x in found), q, k, v, window, avoid_self=True, **dropout)
+
+
+def same_with_gradients(found, expected, arrays):
+    (value, gradients), (wanted, wanted_gradients) = (with_gradients(f, arrays) for f in (found, expected))
+    np.testing.assert_allclose(value, wanted, atol=1e-5)
+    for gradient, one in zip(gradients, wanted_gradients, strict=True):
+        np.testing.assert_allclose(gradient, one, atol=2e-5)
+
+
+def with_gradients(function, arrays):
+    """The result, and the gradients of a weighted sum of it."""
+
+    @jax.jit
+    def run(*arrays):
+        result, pull = jax.vjp(function, *arrays)
+        return result, pull(jnp.cos(jnp.arange(result.size, dtype=jnp.float32)).reshape(result.shape))
+
+    return run(*arrays)
+
+
+@pytest.mark.subset
+@pytest.mark.parametrize(("length", "window"), [(40, 8), (41, 8), (7, 8), (8, 8), (9, 8), (33, 1), (30, 29)])
+def test_local_attention_equals_dense_attention_under_its_band(length, window):
+    back = np.arange(length)[:, None] - np.arange(length)
+    visible = np.broadcast_to((back >= 0) & (back <= window), (1, 1, length, length))
+    same_with_gradients(
+        lambda q, k, v: local_attention(q, k, v, window), lambda q, k, v: dense(q, k, v, visible), inputs(length)
+    )
+
+
+@pytest.mark.subset
+@pytest.mark.parametrize("length", [1, 2, 30, 64])
+def test_attention_whose_window_holds_all_equals_full_attention(length):
+    q, k, v = inputs(length)
+    same_with_gradients(lambda q, k, v: local_attention(q, k, v, length), causal_attention, (q, k, v))
+    k = shared_keys(q)
+    found = find(k, 3, n_buckets(length, length))
+    everything = np.broadcast_to(np.tril(np.ones((length, length), bool)), (2, 3, length, length))
+    same_with_gradients(
+        lambda q, k, v: lsh(q, k, v, found, length),
+        lambda q, k, v: dense(q, k, v, everything, avoid_self=True),
+        (q, k, v),
+    )
+
+
+@pytest.mark.subset
+@pytest.mark.parametrize(("length", "window", "rounds"), [(40, 8, 1), (61, 8, 2), (64, 5, 4), (50, 60, 2)])
+def test_lsh_attention_equals_dense_attention_over_the_union_of_the_rounds(length, window, rounds):
+    q, _, v = inputs(length)
+    found = find(shared_keys(q), rounds, n_buckets(length, window))
+    visible = seen(np.asarray(found), window)
+    assert visible.any() and (
+        length <= window or visible.sum() < 0.6 * visible.shape[0] * 3 * length * (length + 1) / 2
+    )
+    same_with_gradients(
+        lambda q, v: lsh(q, shared_keys(q), v, found, window),
+        lambda q, v: dense(q, shared_keys(q), v, visible, avoid_self=True),
+        (q, v),
+    )
+
+
+def test_a_key_that_several_rounds_show_counts_once():
+    q, _, v = inputs(50)
+    k = shared_keys(q)
+    once = find(k, 1, 4)
+    attend = jax.jit(lambda found: lsh(q, k, v, found, 9))
+    np.testing.assert_allclose(attend(jnp.concatenate([once, once])), attend(once), atol=1e-6)
+
+
+def test_buckets_depend_on_direction_alone_and_bring_near_vectors_together():
+    _, k, _ = inputs(400)
+    found = find(k, 2, 16)
+    np.testing.assert_array_equal(find(7.5 * k, 2, 16), found)
+    assert found.shape == (2, 2, 3, 400) and len(np.unique(found)) == 16
+    near = find(k + 0.05 * jax.random.normal(jax.random.key(0), k.shape), 2, 16)
+    opposite = find(-k, 2, 16)
+    assert np.mean(near == found) > 0.9
+    np.testing.assert_array_equal((opposite.astype(int) + 8) % 16, found)
+
+
+def test_addresses_found_step_by_step_equal_those_of_the_whole_sequence():
+    q, _, _ = inputs(60)
+    found, window = find(shared_keys(q), 2, 8), 7
+    whole = jnp.stack([line_of(x, window).address for x in found], axis=1)  # (B, R, H, T)
+    known = jnp.full(whole.shape, 3, jnp.int32)  # what a place held before is of no account
+    start = 0
+    for count in (1, 30, 1, 28):
+        new = next_addresses(found[..., start : start + count], known, jnp.int32(start), window)
+        known = known.at[..., start : start + count].set(new)
+        start += count
+    np.testing.assert_array_equal(known, whole)
+    causal = np.tril(np.ones((60, 60), bool))
+    np.testing.assert_array_equal(seen_from(whole, whole, window) & causal, seen(np.asarray(found), window))
+
+
+@pytest.mark.parametrize("attention", ["local", "lsh"])
+def test_dropout_takes_its_share_of_the_weights_and_keeps_the_mean(attention):
+    q, _, v = inputs(60)
+    k, window = shared_keys(q), 20
+    found = find(k, 2, 2)
+
+    @partial(jax.jit, static_argnames="dropout")
+    def attend(key=None, dropout=0.0):
+        if attention == "local":
+            return local_attention(q, k, v, window, dropout=dropout, key=key)
+        return lsh(q, k, v, found, window, dropout=dropout, key=key)
+
+    draws = np.stack([attend(jax.random.key(i), dropout=0.3) for i in range(400)])
+    assert draws.std(axis=0).mean() > 0.05
+    assert np.abs(draws.mean(axis=0) - attend()).mean() < 0.02
+    np.testing.assert_array_equal(attend(jax.random.key(1), dropout=0.3), draws[1])
+
+
+def gradients_of_model(config, parameters, tokens, key=None):
+    return jax.jit(jax.value_and_grad(lambda p: losses(p, config, tokens, key=key)[0].mean()))(parameters)
+
+
+def close(a, b, relative):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        scale = max(float(jnp.abs(y).max()), 1e-6)
+        np.testing.assert_allclose(np.asarray(x) / scale, np.asarray(y) / scale, atol=relative)
+
+
+def hash_by_the_last_bits(k, rounds, count):
+    """Buckets that the least change of rounding changes."""
+    bits = jax.lax.bitcast_convert_type(k.astype(jnp.float32).sum(-1), jnp.int32)
+    return jnp.stack([(bits >> r) % count for r in range(rounds)]).swapaxes(2, 3).astype(jnp.uint16)
+
+
+@pytest.mark.parametrize("residual", ["reversible", "remat"])
+def test_buckets_of_the_forward_pass_serve_the_backward_pass(residual, monkeypatch):
+    """With a hash that any rounding upsets, buckets computed anew would give another gradient."""
+    monkeypatch.setattr(transformer, "buckets", hash_by_the_last_bits)
+    config = tiny_config("base", "reformer", n_layers=4, attention="lsh", window=20, dropout=0.2)
+    plain = config
+    if residual == "remat":
+        config, plain = (dataclasses.replace(config, residual=kind) for kind in ("remat", "plain"))
+    parameters, tokens = tiny_parameters(config), jnp.asarray(random_tokens(config, 3), jnp.int32)
+    loss, found = gradients_of_model(config, parameters, tokens, jax.random.key(7))
+    if residual == "reversible":
+        monkeypatch.setattr(transformer, "reversible_stack", lambda *stack: reversible._run(*stack)[0])
+    expected_loss, expected = gradients_of_model(plain, parameters, tokens, jax.random.key(7))
+    assert float(loss) == pytest.approx(float(expected_loss), rel=1e-6)
+    close(found, expected, 1e-3)
+
+
+@pytest.mark.parametrize("options", NEARBY[1::2], ids=IDS[1::2])
+def test_two_devices_equal_one_with_partial_attention(options):
+    config = tiny_config(**options)
+    parameters, tokens = tiny_parameters(config), random_tokens(config, 4).astype(np.int32)
+    one = gradients_of_model(config, parameters, jnp.asarray(tokens))
+    batch = jax.device_put(tokens, sharding(make_mesh(jax.devices("cpu")[:2]), ("batch", None)))
+    two = gradients_of_model(config, parameters, batch)
+    assert float(two[0]) == pytest.approx(float(one[0]), rel=1e-6)
+    close(two[1], one[1], 5e-5)
+
+
+@pytest.mark.parametrize("attention", ["local", "lsh"])
+def test_memory_grows_with_the_pixels_and_not_with_their_square(attention):
+    def temporary(size):
+        tokenizer = TokenizerConfig(bitdepth=(1, 1, 1), image_size=size)
+        config = tiny_config("base", "reformer", tokenizer, attention=attention, window=64)
+        tokens = jnp.zeros((1, config.n_positions), jnp.int32)
+        run = jax.jit(jax.grad(lambda p: losses(p, config, tokens)[0].mean()))
+        analysis = run.lower(abstract_parameters(config)).compile().memory_analysis()
+        assert analysis is not None
+        return analysis.temp_size_in_bytes
+
+    assert temporary(64) < 4.6 * temporary(32)  # 4 times the pixels, 16 times the pairs
+
+
+def test_lsh_attention_has_no_key_weights():
+    config = tiny_config(attention="lsh")
+    assert not [name for name in named(weight_table(config)) if ".key" in name]
+    assert config.window == 2 * TOKENIZER.image_size and config.n_hashes == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 5}, "window=5 is for --attention=local or lsh"),
+        ({"n_hashes": 2}, "n_hashes=2 is for --attention=lsh"),
+        ({"n_hashes": 2, "attention": "local"}, "n_hashes=2 is for --attention=lsh"),
+        ({"window": 0, "attention": "local"}, "window=0: at least 1"),
+        ({"attention": "lsh", "arch": "trax"}, "full attention only"),
+        ({"attention": "nearby"}, "full, lsh, local"),
+    ],
+)
+def test_options_that_do_not_fit_the_attention_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        ModelOptions(**options)
