@@ -16,8 +16,6 @@ from pixace.folders import cache_folder
 from pixace.models.spec import Parameters
 from pixace.training.step import init_state, train_step
 
-RATE = 1e-3
-
 
 def model_flags(parser: argparse.ArgumentParser) -> None:
     """Flags that choose the weights."""
@@ -40,9 +38,9 @@ def trained_model(arguments: argparse.Namespace) -> tuple[ModelConfig, Parameter
         except PixaceError as error:
             sys.exit(str(error))
     config, steps, batch = model_of(arguments), arguments.train_steps, arguments.train_batch
-    sizes = (config.d_model, config.n_layers, config.n_heads, arguments.image_size, steps, batch)
+    sizes = (config.d_model, config.n_layers, config.n_heads, arguments.image_size, steps, batch, "muon")
     folder = cache_folder() / "benchmarks" / "-".join(map(str, (config.model_type, *sizes)))
-    origin = f"{steps} steps of batch {batch} on {data_note(arguments)}"
+    origin = f"{steps} steps of Muon, batch {batch}, on {data_note(arguments)}"
     if not (folder / "weights.safetensors").exists():
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(folder, _train(arguments, config, steps, batch), steps)
@@ -50,11 +48,11 @@ def trained_model(arguments: argparse.Namespace) -> tuple[ModelConfig, Parameter
 
 
 def _train(arguments: argparse.Namespace, config: ModelConfig, steps: int, batch: int) -> Parameters:
-    training = TrainConfig(batch_size=batch, optimizer="source", schedule="constant", lr=RATE)
+    training = TrainConfig(batch_size=batch, optimizer="muon", seed=0)
     state = init_state(config, training)
     tokens = real_tokens(arguments, 64 * batch).reshape(-1, batch, config.n_positions)
     for number, part in zip(range(steps), itertools.cycle(tokens), strict=False):
         state, figures = train_step(config, training, "blocks", state, part, jnp.int32(steps))
         if number in (0, steps - 1) or number % 10 == 9:
             print(f"  training, step {number + 1}/{steps}: loss {float(figures[0]):.3f}", flush=True)
-    return jax.block_until_ready(state.parameters)
+    return jax.block_until_ready(state.average)
