@@ -115,8 +115,10 @@ def portable_config(file: Path) -> tuple[RunConfig, int]:
         raise PixaceError(f"{file} holds weights without their configuration; put {CONFIG} beside it, as {WEIGHTS}")
     try:
         content = json.loads(text)
-        step, config = int(content["step"]), str(content["config"])
-    except (ValueError, TypeError, KeyError) as error:
+        step, config = content["step"], str(content["config"])
+        if type(step) is not int or not 0 <= step < 2**31:
+            raise ValueError("its step is no number of steps")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise PixaceError(f"{file} is damaged: its configuration cannot be read ({error})") from None
     return from_json(config, str(file)), step
 

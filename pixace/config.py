@@ -13,9 +13,11 @@ from typing import Any
 
 from pixace.errors import ConfigError
 
+MOST_BITS = 15  # of a token
 N_RESERVED = 2  # ids 0 (<pad>, also the start id) and 1 (<fill>)
 ENGINES = ("jax", "trax")
-DEFAULT_HASHES = 2
+DEFAULT_HASHES, MOST_HASHES = 2, 64
+MOST_ADDRESSES = 2**29  # of LSH attention: they are 32-bit integers
 
 
 def option(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
@@ -59,9 +61,8 @@ class TokenizerConfig:
             f"bitdepth={','.join(map(str, bits))}: three whole numbers of at least 1 are needed, such as 5,4,4",
         )
         require(
-            self.vocab_size <= 2**16,
-            f"bitdepth={','.join(map(str, bits))} needs {self.vocab_size:,} token ids, more than 16 bits hold; "
-            "the bits may add up to 15 at most",
+            sum(bits) <= MOST_BITS,
+            f"bitdepth={','.join(map(str, bits))}: the bits add up to {sum(bits)}, {MOST_BITS} are possible at most",
         )
         require(self.image_size >= 1, f"image_size={self.image_size}: at least 1 pixel is needed")
         require(_is_colour(self.background), f"background={self.background!r} is not a colour; try white or #ff8800")
@@ -133,6 +134,12 @@ class ModelConfig:
         )
         for name in ("dropout", "attention_dropout", "position_dropout", "output_dropout"):
             require(0 <= getattr(self, name) < 1, f"{name}={getattr(self, name)}: it must be in [0, 1)")
+        require(self.n_hashes <= MOST_HASHES, f"n_hashes={self.n_hashes}: at most {MOST_HASHES} rounds are possible")
+        require(
+            self.attention != "lsh" or self.n_buckets * 2 * self.n_positions <= MOST_ADDRESSES,
+            f"window={self.window} is too small for {self.n_positions} pixels: they would fall into {self.n_buckets} "
+            "buckets a round",
+        )
         require(
             self.positions != "rotary" or self.d_head % 4 == 0,
             f"d_head={self.d_head}: two-dimensional rotary positions need a multiple of 4 for each head; "
@@ -143,6 +150,15 @@ class ModelConfig:
     def n_positions(self) -> int:
         """Tokens in one picture."""
         return self.height * self.width
+
+    @property
+    def n_buckets(self) -> int:
+        """LSH buckets a round: an even number, so many that one fills about a window; 1 where a window holds all."""
+        return (
+            1
+            if self.attention != "lsh" or self.n_positions <= self.window
+            else 2 * math.ceil(self.n_positions / self.window / 2)
+        )
 
     @property
     def model_type(self) -> str:
@@ -169,7 +185,8 @@ class ModelOptions:
     )
     window: int | None = option(
         None,
-        "pixels that one sees with --attention=local, and in a round with lsh (default: two rows of pixels)",
+        "how many pixels one looks back with --attention=local, or in its bucket in each round of lsh "
+        "(default: two rows of pixels)",
     )
     n_hashes: int | None = option(None, "rounds of hashing with --attention=lsh (default: 2)")
     residual: str | None = option(
@@ -213,7 +230,7 @@ class ModelOptions:
             d_ff=4 * self.d_model if self.d_ff is None else self.d_ff,
             residual=self.residual or ("reversible" if reversible else "plain"),
             attention=self.attention,
-            window=0 if self.attention == "full" else min(self.window or 2 * tokenizer.image_size, tokenizer.n_tokens),
+            window=0 if self.attention == "full" else self.window or 2 * tokenizer.image_size,
             n_hashes=(self.n_hashes or DEFAULT_HASHES) if self.attention == "lsh" else 0,
             dtype=self.dtype,
         )

@@ -21,7 +21,7 @@ def from_json(text: str, where: str) -> RunConfig:
     """Read `config.json`. Raises `ConfigError` naming `where`, the field and what is wrong."""
     try:
         raw = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers too long, and brackets too deep
         raise ConfigError(f"{where} is not valid JSON: {error}") from None
     if not isinstance(raw, dict) or raw.get("format") != FORMAT_VERSION:
         found = raw.get("format") if isinstance(raw, dict) else None

@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pixace.checkpoints import (
     CONFIG,
     STATES,
     WEIGHTS,
+    library_versions,
     load_config,
     load_weights,
     load_weights_file,
@@ -26,7 +27,16 @@ from pixace.checkpoints import (
     save_weights,
     weights_step,
 )
-from pixace.config import RunConfig, check_agrees
+from pixace.config import (
+    ModelConfig,
+    ModelOptions,
+    RunConfig,
+    TokenizerConfig,
+    TrainConfig,
+    check_agrees,
+    convert,
+)
+from pixace.config_file import from_json, to_json
 from pixace.errors import ConfigError, PixaceError
 from pixace.folders import model_folder
 from pixace.models.spec import Parameters
@@ -35,7 +45,15 @@ from pixace.trax_files import arrays_beside, read_trax, trax_file, write_trax
 
 Say = Callable[[str], None]
 ENDINGS = {"safetensors": ".safetensors", "trax": ".pkl.gz"}
-HINTS = ("model_type", "n_heads", "image_size", "bitdepth")  # what may be told of a Trax checkpoint
+HINTS = {  # what may be told of a Trax checkpoint
+    "model_type": str | None,
+    "n_heads": int | None,
+    "image_size": int | None,
+    "bitdepth": tuple[int, ...] | None,
+}
+_NAMES = {
+    field.name for section in (TokenizerConfig, ModelConfig, ModelOptions, TrainConfig) for field in fields(section)
+}
 
 
 @dataclass(frozen=True)
@@ -71,8 +89,10 @@ def find_model(
         PixaceError: if there is no such model or it cannot be read.
     """
     path, given = Path(name_or_path), dict(given or {})
-    if given.get("bitdepth") is not None:
-        given["bitdepth"] = tuple(given["bitdepth"])
+    for name in given.keys() & HINTS.keys():
+        given[name] = convert(HINTS[name], name, given[name])
+    if unknown := given.keys() - _NAMES:
+        raise ConfigError(f"nothing is known of a model by the name of {', '.join(sorted(unknown))}")
     if weights_dir is None and not path.exists():
         raise PixaceError(f"there is no {path}; --checkpoint takes the folder of a model, or a file of weights")
     if (checkpoint := trax_file(path, weights_dir)) is not None:
@@ -100,9 +120,11 @@ def _in_own_folder(path: Path, weights_dir: str | os.PathLike | None) -> Found:
 def _in_trax(path: Path, given: Mapping[str, Any], say: Say) -> Found:
     file = read_trax(path)
     try:
-        config, guesses = config_from_trax(
-            file.weights, length=file.length, **{name: given.get(name) for name in HINTS}
-        )
+        if file.config is not None:  # we wrote it
+            config, guesses = from_json(file.config, "its configuration"), []
+        else:
+            hints = {name: given.get(name) for name in HINTS}
+            config, guesses = config_from_trax(file.weights, length=file.length, **hints)
     except PixaceError as error:
         raise type(error)(f"{path}: {error}") from None
     for guess in guesses:
@@ -189,22 +211,28 @@ def export_model(
             raise PixaceError(f"{file} exists already; remove it, or choose another --out")
     found = find_model(name_or_path, weights_dir, say=say)
     parameters, step = found.load()
-    with _or_nothing(files):
-        if format == "safetensors":
-            save_portable(out, replace(found.config, training=None), parameters, step)
-        else:
-            write_trax(out, trax_from_parameters(parameters, found.config.model), step)
+    config = replace(found.config, training=None)
+    if format == "safetensors":
+        with _or_nothing(files):
+            save_portable(out, config, parameters, step)
+    else:
+        arrays = trax_from_parameters(parameters, config.model)
+        with _or_nothing(files):
+            write_trax(out, arrays, step, to_json(config, library_versions()))
     return files
 
 
 @contextlib.contextmanager
 def _or_nothing(files: Sequence[Path]) -> Iterator[None]:
-    """If what is done within fails, none of these new files stays, nor their folder if that is empty then."""
+    """If what is done within fails, none of these new files stays, nor their folder if it is new."""
+    folder = files[0].parent
+    existed = folder.exists()
     try:
         yield
     except BaseException:
         with contextlib.suppress(OSError):
             for file in files:
                 file.unlink(missing_ok=True)
-            files[0].parent.rmdir()
+            if not existed:
+                folder.rmdir()
         raise

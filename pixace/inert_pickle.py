@@ -9,6 +9,7 @@ import pickletools
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pixace.errors import PixaceError
@@ -28,6 +29,9 @@ NAMES = {
     *("_codecs.encode", "collections.OrderedDict", "collections.defaultdict"),
     *("copyreg._reconstructor", "copy_reg._reconstructor"),
 }
+
+
+MOST_OPERATIONS = 2_000_000  # a long history of training has some ten thousands
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,9 @@ class _Reader:
         self.memo: dict[int, Any] = {}
 
     def read(self, operations: Iterator[tuple[Any, Any, Any]]) -> Any:
-        for operation, argument, _ in operations:
+        for count, (operation, argument, _) in enumerate(operations):
+            if count == MOST_OPERATIONS:
+                raise PixaceError(f"it takes more than {MOST_OPERATIONS:,} operations, as no checkpoint does")
             if operation.name == "STOP":
                 return self.stack.pop()
             if operation.name in _VALUES:
@@ -155,8 +161,8 @@ def _entries(items: list[Any]) -> dict[Any, Any]:
     return {key: value for key, value in pairs if isinstance(key, str)}
 
 
-def _as_list(args: tuple[Any, ...]) -> list[Any]:
-    return list(args[0]) if args and isinstance(args[0], list | tuple) else []
+def _as_list(args: tuple[Any, ...]) -> Any:
+    return args[0] if args and isinstance(args[0], list | tuple) else []  # not copied: there may be many of it
 
 
 def _as_bytes(args: tuple[Any, ...]) -> bytes:
@@ -164,10 +170,15 @@ def _as_bytes(args: tuple[Any, ...]) -> bytes:
     if not args:
         return b""
     if isinstance(args[0], str) and args[1:] in (("latin1",), ("latin-1",)):
-        return args[0].encode("latin-1")
+        return _latin1(args[0])
     if isinstance(args[0], bytes | bytearray):
         return bytes(args[0])
     raise TypeError("bytes are made of what is neither bytes nor text")
+
+
+@lru_cache(maxsize=1)  # the same text again is the same bytes, not a copy
+def _latin1(text: str) -> bytes:
+    return text.encode("latin-1")
 
 
 _PLAIN: dict[str, Callable[[tuple[Any, ...]], Any]] = {

@@ -27,6 +27,8 @@ _PICKLE, _WEIGHTS = ".pkl.gz", ".weights.npy.gz"
 _LEVEL = 2  # of compression, as Trax has it: weights hardly shrink
 _RATIO, _SPARE = 100, 2**26  # a file may unpack to so many times its size, and so many bytes more
 _CHUNK = 2**24
+_CONFIG = "pixace"  # key of our own in a pickle that we write
+_DEEPEST = 8  # lists within lists round an input signature
 _RECONSTRUCTED_BY_JAX = {"_reconstruct_array", "reconstruct_device_array", "_reconstruct_device_array"}
 _BFLOAT16 = {"V2", "u2", "bfloat16"}  # Trax saves bfloat16 as 16-bit integers of the same bits, NumPy as raw bytes
 _FLOATS = {"f2", "f4", "f8"}
@@ -40,17 +42,19 @@ class TraxFile:
         weights: float32 arrays in the order of Trax's layers.
         step: training steps done; 0 where the file does not say.
         length: tokens of a picture in training; None where the file does not say.
+        config: text of the `config.json` of the model, where `write_trax` was given one; else None.
         path: the pickle that was read.
     """
 
     weights: list[np.ndarray]
     step: int
     length: int | None
+    config: str | None
     path: Path
 
 
 def trax_file(name_or_path: str | os.PathLike, weights_dir: str | os.PathLike | None = None) -> Path | None:
-    """The Trax checkpoint that is meant, or None: a gzip file or pickle, or the `model.pkl.gz` of a model's folder."""
+    """The Trax checkpoint that is meant, or None: a file by its name or as gzip, or a folder's `model.pkl.gz`."""
     path = Path(name_or_path)
     folders = [path] if weights_dir is None else [Path(weights_dir) / path, path]
     if any((folder / "config.json").is_file() for folder in folders):
@@ -84,16 +88,21 @@ def read_trax(path: str | os.PathLike) -> TraxFile:
             raise PixaceError("it holds no `flat_weights`, so it is no checkpoint of Trax")
         flat = content["flat_weights"]
         step, length = _step(content.get("step", 0)), _length(content.get("input_signature"))
+        config = content.get(_CONFIG) if isinstance(content.get(_CONFIG), str) else None
     if isinstance(flat, int):  # Trax 1.4.1 keeps the compression level here
-        return TraxFile(_read_records(_weights_path(path)), step, length, path)
+        return TraxFile(_read_records(_weights_path(path)), step, length, config, path)
     with _about(path):
         if not isinstance(flat, list | tuple):
             raise PixaceError("its `flat_weights` are no list of arrays")
-        return TraxFile([_array(value, f"array {i}") for i, value in enumerate(flat)], step, length, path)
+        weights = [_array(value, f"array {i}") for i, value in enumerate(flat)]
+        return TraxFile(weights, step, length, config, path)
 
 
-def write_trax(path: str | os.PathLike, weights: Sequence[np.ndarray], step: int) -> None:
+def write_trax(path: str | os.PathLike, weights: Sequence[np.ndarray], step: int, config: str | None = None) -> None:
     """Write `NAME.pkl.gz` and, beside it, `NAME.weights.npy.gz`, as Trax 1.4.1 does.
+
+    `config` is the text of a `config.json` that goes along, of which Trax takes no note: without it the number
+    of heads and the bits of the tokens would be lost.
 
     The pickle holds plain values alone, so no class is needed to open it. In Trax:
     `model.init_from_file(path, weights_only=True, input_signature=ShapeDtype((1, length), np.int32))`.
@@ -113,6 +122,7 @@ def write_trax(path: str | os.PathLike, weights: Sequence[np.ndarray], step: int
         "slots_per_task": [],
         "input_signature": None,
         "version_timestamp": "Mar-10-2021",
+        **({} if config is None else {_CONFIG: config}),
     }
     records = io.BytesIO()
     for array in weights:
@@ -150,7 +160,9 @@ def _unpacked(path: Path) -> bytes:
                     raise PixaceError(f"it unpacks to more than {_RATIO} times its size, as no weights do")
         return b"".join(chunks)
     except gzip.BadGzipFile:
-        raise PixaceError("it is no gzip file, or damaged") from None
+        raise PixaceError(
+            "it is no gzip file, or damaged; a pickle that is not compressed wants `gzip` first"
+        ) from None
     except (EOFError, zlib.error) as error:
         raise PixaceError(f"it is damaged or not whole ({error}); copy it again") from None
     except OSError as error:
@@ -174,7 +186,7 @@ def _step(value: Any) -> int:
     if isinstance(value, Made):
         with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):
             value = _number(value)
-    if not isinstance(value, int) or value < 0:
+    if not isinstance(value, int) or not 0 <= value < 2**31:
         raise PixaceError("its `step` is no number of steps")
     return value
 
@@ -189,12 +201,15 @@ def _number(made: Made) -> int | None:
 
 def _length(signature: Any) -> int | None:
     """T of the first `ShapeDtype((B, T), ...)` in an input signature."""
-    while isinstance(signature, list | tuple) and signature:
-        signature = signature[0]
+    for _ in range(_DEEPEST):  # a list may hold itself
+        if isinstance(signature, list | tuple) and signature:
+            signature = signature[0]
     state = signature.state if isinstance(signature, Made) else None
     fields = state[-1] if isinstance(state, tuple) and state else state
     shape = fields.get("shape", fields.get("_shape")) if isinstance(fields, dict) else None
-    return shape[1] if isinstance(shape, tuple) and len(shape) == 2 and type(shape[1]) is int else None
+    if isinstance(shape, tuple) and len(shape) == 2 and type(shape[1]) is int and 0 < shape[1] < 2**31:
+        return shape[1]
+    return None
 
 
 # ---- arrays
@@ -260,6 +275,8 @@ def _decoded(code: str, order: str, shape: tuple[int, ...], data: Any, axes: Any
     if code in _BFLOAT16:  # the upper half of a float32
         flat = (flat.astype(np.uint32) << np.uint32(16)).view(np.float32)
     flat = flat.astype(np.float32, copy=False)
+    if not np.isfinite(flat).all():
+        raise ValueError("it holds values that are no finite numbers")
     if isinstance(axes, str):
         return np.ascontiguousarray(flat.reshape(shape, order="F" if axes == "F" else "C"))
     return np.ascontiguousarray(flat.reshape(shape).transpose(axes))

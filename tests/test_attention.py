@@ -11,12 +11,13 @@ from tiny import NEARBY, TOKENIZER, random_tokens, tiny_config, tiny_parameters
 
 from pixace.config import ConfigError, ModelOptions, TokenizerConfig
 from pixace.models import transformer
+from pixace.models.cache import empty_cache, extend, unstack
 from pixace.models.spec import abstract_parameters, named, weight_table
 from pixace.models.transformer import losses
 from pixace.ops import reversible
 from pixace.ops.attention import causal_attention
 from pixace.ops.local import attention_along, local_attention
-from pixace.ops.lsh import buckets, line_of, n_buckets, next_addresses, seen_from
+from pixace.ops.lsh import buckets, line_of, next_addresses, seen_from
 from pixace.sharding import make_mesh, sharding
 
 IDS = [f"{options['attention']}-{options['model_type']}" for options in NEARBY]
@@ -48,6 +49,12 @@ def seen(found, window):
 
 
 find = jax.jit(buckets, static_argnums=(1, 2))
+
+
+def n_buckets(length, window):
+    tokenizer = TokenizerConfig(bitdepth=(1, 1, 1), image_size=1)
+    config = tiny_config("base", "reformer", tokenizer, attention="lsh", window=window)
+    return dataclasses.replace(config, width=length).n_buckets
 
 
 def shared_keys(q):
@@ -242,8 +249,45 @@ def test_lsh_attention_has_no_key_weights():
         ({"window": 0, "attention": "local"}, "window=0: at least 1"),
         ({"attention": "lsh", "arch": "trax"}, "full attention only"),
         ({"attention": "nearby"}, "full, lsh, local"),
+        ({"attention": "lsh", "n_hashes": 10**6}, "at most 64 rounds"),
+        ({"attention": "lsh", "window": 2, "image_size": 256}, "window=2 is too small for 65536 pixels"),
     ],
 )
 def test_options_that_do_not_fit_the_attention_are_refused(options, message):
+    size = options.pop("image_size", 8)
     with pytest.raises(ConfigError, match=message):
-        ModelOptions(**options)
+        ModelOptions(**options).build(TokenizerConfig(image_size=size))
+
+
+@pytest.mark.parametrize("options", NEARBY[::2], ids=IDS[::2])
+def test_a_window_wider_than_the_picture_is_kept_as_it_was_given(options):
+    """So that the same command again goes on with the run."""
+    config = tiny_config(**{**options, "window": 10**6})
+    assert config.window == 10**6
+    parameters, tokens = tiny_parameters(config), jnp.asarray(random_tokens(config, 2), jnp.int32)
+    exact = dataclasses.replace(config, window=config.n_positions)
+    found, expected = (transformer.log_probs(parameters, c, tokens) for c in (config, exact))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_addresses_stay_in_order_where_pictures_are_large():
+    """At the smallest window that is allowed for 256 x 256 pixels."""
+    tokenizer = TokenizerConfig(bitdepth=(1, 1, 1), image_size=256)
+    config = tiny_config("base", "reformer", tokenizer, attention="lsh", window=32)
+    last = np.full((1, 1, config.n_positions), config.n_buckets - 1, np.uint16)
+    last[..., ::2] = 0
+    line = jax.jit(line_of, static_argnums=1)(last, config.window)
+    in_order = np.asarray(jnp.take_along_axis(line.address, line.order, axis=-1))
+    assert in_order.min() == 0 and (np.diff(in_order) > 0).all()
+
+
+def test_in_bfloat16_a_cache_moves_likelihoods_but_not_their_mean():
+    """Rounding decides some buckets one way in the whole forward pass and another way with a cache."""
+    config = tiny_config("base", "reformer", attention="lsh", window=20, dtype="bfloat16")
+    parameters, tokens = tiny_parameters(config), jnp.asarray(random_tokens(config, 4), jnp.int32)
+    whole = losses(parameters, config, tokens)[0]
+    inputs, layers = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0))), unstack(parameters, config)
+    features, _ = extend(layers, config, empty_cache(config, 4), inputs, jnp.int32(0))
+    logits = transformer.head(layers, features)
+    cached = -jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[..., None], -1)[..., 0]
+    assert float(cached.mean()) == pytest.approx(float(whole.mean()), abs=0.02)

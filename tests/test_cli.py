@@ -233,7 +233,7 @@ def test_a_wrong_flag_is_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch,
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--bitdepth=9,9,9"], "bitdepth=9,9,9 needs 134,217,730 token ids"),
+        (["--bitdepth=9,9,9"], "bitdepth=9,9,9: the bits add up to 27, 15 are possible at most"),
         (["--bitdepth=5,4"], "bitdepth=5,4: three whole numbers"),
         (["--bitdepth=5,4,0"], "bitdepth=5,4,0"),
         (["--image_size=0"], "image_size=0"),

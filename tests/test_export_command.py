@@ -55,12 +55,18 @@ def test_a_model_exported_for_trax_and_imported_again_is_the_same_to_the_bit(her
     n_layers = SIZES[name]["n_layers"]
     each = 12 if SIZES[name]["model_type"] == "reformer" else 16
     assert len(read_trax(f"{name}.pkl.gz").weights) == 6 + each * n_layers
-    heads = f"--n_heads={load_config(folder).model.n_heads}"
-    code, _, err = answer(capsys, "import", f"--checkpoint={name}.pkl.gz", "--model_name=back", heads)
-    assert code == 0, err
+    code, _, err = answer(capsys, "import", f"--checkpoint={name}.pkl.gz", "--model_name=back")
+    assert code == 0 and "guess" not in err, err
     back = here / "model-weights" / "back"
     assert (back / "weights.safetensors").read_bytes() == (folder / "weights.safetensors").read_bytes()
-    assert load_config(back).model == load_config(folder).model
+    assert load_config(back) == dataclasses.replace(load_config(folder), training=None)
+
+
+def test_a_failure_leaves_an_empty_folder_that_was_there(here, capsys):
+    make(here / "model-weights", "one", "base")
+    (here / "kept").mkdir()
+    assert answer(capsys, "export", "--model_name=one", "--format=trax", "--out=kept/x.pkl.gz")[0] == 1
+    assert (here / "kept").is_dir()
 
 
 @pytest.mark.parametrize("arch", ["trax", "base"])
@@ -102,6 +108,7 @@ def test_python_gives_the_files_and_takes_paths(here):
         (["--model_name=one", "--out=there.safetensors"], 1, "there.safetensors exists already"),
         (["--model_name=one", "--format=trax", "--out=there.pkl.gz"], 1, "there.weights.npy.gz exists already"),
         (["--checkpoint=model-weights/one"], 2, "--out=FILE.safetensors"),
+        (["--checkpoint=model-weights/one", "--model_name=base"], 2, "give one of them"),
     ],
 )
 def test_what_cannot_be_exported_is_told_in_a_line_and_leaves_nothing(here, capsys, flags, code, said):

@@ -11,7 +11,7 @@ from test_cli import answer
 
 import pixace
 from pixace.checkpoints import load_config, weights_step
-from pixace.errors import PixaceError
+from pixace.errors import ConfigError, PixaceError
 
 CHECKPOINTS = Path(__file__).parent / "golden" / "checkpoints"
 
@@ -150,3 +150,16 @@ def test_what_cannot_be_imported_is_told_in_a_line_and_leaves_nothing(here, caps
     got, out, err = answer(capsys, "import", *flags)
     assert (got, out) == (code, "") and said in err and "Traceback" not in err, err
     assert not (here / "model-weights").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"bitdepth": "2,2,2"}, "bitdepth='2,2,2' is not of type tuple"),
+        ({"n_heads": "2"}, "n_heads='2' is not of type int"),
+        ({"nheads": 2}, "nothing is known of a model by the name of nheads"),
+    ],
+)
+def test_what_python_is_told_wrongly_is_refused(here, given, said):
+    with pytest.raises(ConfigError, match=said):
+        pixace.load("reformer/model.pkl.gz", given=given)

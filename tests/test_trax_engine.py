@@ -1,15 +1,17 @@
 """`--engine=trax` where Trax is not installed, and what it allows; tests_trax compares it with Trax itself."""
 
+import dataclasses
 import importlib.util
 from pathlib import Path
 
 import jax
 import pytest
 from runs import make_pictures
+from tiny import TOKENIZER, tiny_config
 
 from pixace.checkpoints import save_config, save_weights
 from pixace.cli.main import main
-from pixace.config import ModelOptions, RunConfig, TokenizerConfig, TrainConfig
+from pixace.config import ENGINES, ModelOptions, RunConfig, TokenizerConfig, TrainConfig
 from pixace.errors import ConfigError
 from pixace.models.spec import init_parameters
 from pixace.sampling.model import load
@@ -49,6 +51,18 @@ def failure(arguments: list[str], capsys) -> tuple[int, list[str]]:
 
 def new_run(**given) -> RunConfig:
     return resolve(None, {"images": "anywhere", "engine": "trax", **given}, Path("nowhere"))[0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("model_type", ["transformer", "reformer"])
+def test_dropout_of_given_weights_changes_all_the_rates_that_belong_together(tmp_path, engine, model_type):
+    config = tiny_config("trax", model_type)
+    save_config(tmp_path / "given", RunConfig(TOKENIZER, config))
+    given = {"images": "anywhere", "checkpoint": "given", "dropout": 0.3, "engine": engine}
+    changed = resolve(None, given, tmp_path)[0].model
+    rates = ("dropout", "attention_dropout", "position_dropout", "output_dropout")
+    assert changed == dataclasses.replace(config, **{name: 0.3 for name in rates if getattr(config, name)})
+    assert changed.attention_dropout == 0.3
 
 
 def test_training_without_trax_says_how_to_install_it_and_leaves_nothing(no_trax, images, tmp_path, capsys):

@@ -96,7 +96,7 @@ def test_sixteen_bit_integers_beside_the_pickle_are_bfloat16(tmp_path):
 
 
 def test_what_is_written_is_read_again_and_holds_plain_values_alone(tmp_path):
-    weights = [MATRIX, np.asfortranarray(MATRIX), np.array([1e-40, -0.0, np.inf], np.float32)]
+    weights = [MATRIX, np.asfortranarray(MATRIX), np.array([1e-40, -0.0, 3e38], np.float32)]
     path = tmp_path / "x.pkl.gz"
     write_trax(path, weights, 12)
     found = read_trax(path)
@@ -284,3 +284,26 @@ def test_no_damage_does_more_than_an_error(tmp_path):
             assert len(str(error)) < 1000
             errors += 1
     assert errors > 100
+
+
+def test_pickles_made_to_take_all_time_or_memory_are_refused_at_once(tmp_path):
+    itself = []
+    itself.append(itself)
+    cyclic = pickle.dumps({"flat_weights": [MATRIX], "step": 0, "input_signature": itself})
+    assert read_trax(save(tmp_path / "cyclic.pkl.gz", cyclic)).length is None
+    copies = b"(" + b"N" * 400_000 + b"lq\x010c__builtin__\nset\nq\x020(" + b"h\x02h\x01\x85R" * 60_000 + b"l."
+    long = b"X" + struct.pack("<I", 10**6) + b"a" * 10**6
+    encoded = long + b"q\x010c_codecs\nencode\nq\x020X\x06\x00\x00\x00latin1q\x030("
+    encoded += b"h\x02h\x01h\x03\x86R" * 60_000 + b"l."  # as lists 24 GB, as bytes 60 GB
+    for name, content in (("copies", copies), ("encoded", encoded)):
+        assert "no `flat_weights`" in refused(save(tmp_path / f"{name}.pkl.gz", content))
+    assert "operations" in refused(save(tmp_path / "many.pkl.gz", b"}" * 2_100_000 + b"."))
+
+
+@pytest.mark.parametrize("step", [-1, 2**31, 2**20_000, 1.5], ids=["negative", "large", "huge", "broken"])
+def test_a_step_that_is_no_number_of_steps_is_refused(tmp_path, step):
+    assert "`step`" in refused(single(tmp_path / "a.pkl.gz", [MATRIX], step=step))
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    assert "no finite numbers" in refused(single(tmp_path / "a.pkl.gz", [MATRIX, MATRIX * np.nan]))

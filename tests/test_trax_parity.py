@@ -153,7 +153,7 @@ def test_what_contradicts_the_arrays_is_told_with_both_values():
         config_from_trax(reformer, model_type="transformer")
     with pytest.raises(ConfigError, match=r"--n_heads=2 .* n_heads=3"):
         config_from_trax(reformer, n_heads=2)
-    with pytest.raises(ConfigError, match=r"--bitdepth=4,3,3 makes 1026 .* 66"):
+    with pytest.raises(ConfigError, match=r"--bitdepth=4,3,3 does not fit the model's 66 .* 6"):
         config_from_trax(transformer, bitdepth=(4, 3, 3))
 
 

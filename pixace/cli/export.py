@@ -33,6 +33,8 @@ def run(arguments: Sequence[str]) -> int:
     name, checkpoint = options["model_name"], options["checkpoint"]
     if not name and not checkpoint:
         raise ConfigError("which model? give its name as --model_name=NAME, or its folder or file as --checkpoint=PATH")
+    if name and checkpoint:
+        raise ConfigError(f"--model_name={name} and --checkpoint={checkpoint} each name a model; give one of them")
     ending = ENDINGS[options["format"]]
     if not (out := options["out"]):
         if not name:

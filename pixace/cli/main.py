@@ -23,6 +23,7 @@ LESS_MEMORY = defaultdict(
     lambda: "smaller or fewer pictures",
     train="a smaller --batch_size, --accumulate, --residual=remat, --model_type=reformer or a smaller model",
     predict="a smaller --batch_size or --scale, or fewer prompts or temperatures",
+    **dict.fromkeys(("import", "export"), "a machine with more of it: the file's weights must fit"),
 )
 USAGE = "usage: pixace COMMAND [--flags]\n"
 

@@ -15,7 +15,7 @@ from pixace.models.layers import attention_half, mlp_half, rotary_table
 from pixace.models.spec import Parameters, pytree
 from pixace.models.transformer import close, embed
 from pixace.ops.local import LONELY
-from pixace.ops.lsh import buckets, n_buckets, next_addresses, seen_from
+from pixace.ops.lsh import buckets, next_addresses, seen_from
 
 
 @pytree
@@ -94,7 +94,7 @@ def extend(
             places = jnp.arange(config.n_positions) - (start + jnp.arange(count))[:, None]  # (P, T)
             if config.attention == "full":
                 return _attend(q, keys[i], values[i], places <= 0)
-            hashed = buckets(k, config.n_hashes, n_buckets(config.n_positions, config.window))
+            hashed = buckets(k, config.n_hashes, config.n_buckets)
             new = next_addresses(hashed, addresses[i], start, config.window)
             addresses[i] = _write(addresses[i], new, start, axis=3)
             visible = seen_from(new, addresses[i], config.window) & (places <= 0)

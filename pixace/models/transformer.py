@@ -19,7 +19,7 @@ from pixace.models.spec import Block, Parameters
 from pixace.ops.attention import causal_attention
 from pixace.ops.local import attention_along, local_attention
 from pixace.ops.loss import token_losses
-from pixace.ops.lsh import buckets, line_of, n_buckets
+from pixace.ops.lsh import buckets, line_of
 from pixace.ops.reversible import reversible_stack
 
 START = 0  # the id that position 0 is given
@@ -45,7 +45,7 @@ def forward(
         if config.attention != "lsh":
             return None
         _, k, _ = attention_inputs(config, block, jax.lax.stop_gradient(x), angles)
-        return checkpoint_name(buckets(k, config.n_hashes, n_buckets(config.n_positions, config.window)), "buckets")
+        return checkpoint_name(buckets(k, config.n_hashes, config.n_buckets), "buckets")
 
     def attention(block: Block, x: jax.Array, key: jax.Array | None, decided: jax.Array | None) -> jax.Array:
         mix = _mix(config, implementation, None if key is None else jax.random.fold_in(key, 0), decided)

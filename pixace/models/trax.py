@@ -89,8 +89,8 @@ def _bits(vocab_size: int, given: tuple[int, ...] | None, guesses: list[str]) ->
     if given is not None:
         if sum(given) != total:
             raise ConfigError(
-                f"--bitdepth={shown(given)} makes {2 ** sum(given) + N_RESERVED} token ids, the model has "
-                f"{vocab_size}: its bits must add up to {total}"
+                f"--bitdepth={shown(given)} does not fit the model's {vocab_size} token ids: "
+                f"its bits must add up to {total}"
             )
         return given
     bits = ((total + 2) // 3, (total + 1) // 3, total // 3)  # hue gets what is left over, then saturation
@@ -100,7 +100,9 @@ def _bits(vocab_size: int, given: tuple[int, ...] | None, guesses: list[str]) ->
 
 def _edge(n_positions: int, length: int | None, given: int | None, guesses: list[str]) -> int:
     if given is not None:
-        if not 1 <= given**2 <= n_positions or given < 1:
+        if given < 1:
+            raise ConfigError(f"--image_size={given}: at least 1 is needed")
+        if given**2 > n_positions:
             raise ConfigError(f"--image_size={given} needs {given**2} positions, the model has {n_positions}")
         if given**2 < n_positions:
             guesses.append(f"the first {given**2} of {n_positions} positions are used")

@@ -96,7 +96,7 @@ class Run:
             )
             self.say(
                 f"{self.model.model_type} of {count_parameters(self.model):,} weights, "
-                f"{len(self.train_set):,} pictures, {self.implementation} attention; "
+                f"{len(self.train_set):,} pictures, {self._attention}; "
                 f"{f'going on from step {last}' if last else 'starting'}, {to_go} to go"
             )
             with (
@@ -109,6 +109,15 @@ class Run:
                     return self._steps(signals)
                 except Diverged as error:
                     raise PixaceError(f"training stopped: {error}; {self._way_back()}") from None
+
+    @property
+    def _attention(self) -> str:
+        """What a pixel sees, for people."""
+        model = self.model
+        if model.attention == "full":
+            return f"full attention by {self.implementation}"
+        rounds = f" in {model.n_hashes} rounds" if model.n_hashes else ""
+        return f"{model.attention} attention to {model.window} pixels{rounds}"
 
     def _finished(self, last: int) -> Result:
         try:

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from pixace.checkpoints import CONFIG, STATES, WEIGHTS, load_config
-from pixace.config import ModelOptions, RunConfig, TokenizerConfig, TrainConfig, check_agrees, convert, shown
+from pixace.config import (
+    ModelConfig,
+    ModelOptions,
+    RunConfig,
+    TokenizerConfig,
+    TrainConfig,
+    check_agrees,
+    convert,
+    shown,
+)
 from pixace.errors import ConfigError, PixaceError
 from pixace.exchange import Say, find_model
 from pixace.trax_engine.options import with_fixed
@@ -57,7 +66,7 @@ def resolve(
         given = with_fixed(given)
     if given.get("checkpoint"):
         base = find_model(given["checkpoint"], weights_dir, given, numbers_too=False, say=say).config
-        model = dataclasses.replace(base.model, **_changes_of_numbers(given))
+        model = dataclasses.replace(base.model, **_changes_of_numbers(given, base.model))
         return RunConfig(base.tokenizer, model, _with_folders(TrainConfig(**_part(given, TrainConfig)))), False
     tokenizer = TokenizerConfig(**_part(given, TokenizerConfig))
     model = ModelOptions(**_part(given, ModelOptions)).build(tokenizer)
@@ -76,9 +85,16 @@ def _part(given: dict[str, Any], section: type) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in names_of(section)}
 
 
-def _changes_of_numbers(given: dict[str, Any]) -> dict[str, Any]:
-    """What may differ from the weights' own model: neither changes a weight's shape or meaning."""
-    return {name: given[name] for name in ("dropout", "dtype") if given.get(name) is not None}
+def _changes_of_numbers(given: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
+    """What may differ from the weights' own model: neither changes a weight's shape or meaning.
+
+    Trax's models have one dropout rate for several places.
+    """
+    changes = {name: given[name] for name in ("dropout", "dtype") if given.get(name) is not None}
+    if "dropout" in changes and model.arch == "trax":
+        reformer = ("position_dropout", "output_dropout") if model.residual == "reversible" else ()
+        changes |= dict.fromkeys(("attention_dropout", *reformer), changes["dropout"])
+    return changes
 
 
 def _continued(folder: Path, saved: RunConfig, given: dict[str, Any]) -> RunConfig:

@@ -5,7 +5,9 @@ import importlib.util
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,15 +49,16 @@ def load_trax() -> Trax:
     check_installed()
     print("loading Trax (about 20 s)", file=sys.stderr, flush=True)
     try:
-        with hushed(), _silent_stderr():
+        with hushed(), _silent_stderr(), _interruptible():
             # JAX alone computes: TensorFlow, which only reads and writes files for Trax, must leave the GPU's memory.
             import_module("tensorflow").config.set_visible_devices([], "GPU")
             names = ("layers", "models", "optimizers", "shapes", "supervised.training")
             modules = [import_module(f"trax.{name}") for name in names]
-            return Trax(*modules, backend=import_module("trax.fastmath.ops").backend())
+            found = Trax(*modules, backend=import_module("trax.fastmath.ops").backend())
     except Exception as error:  # each of its many dependencies has its own way to fail
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise PixaceError(f"Trax is installed but does not load ({reason}); {_INSTALL}") from error
+    return found
 
 
 @contextlib.contextmanager
@@ -72,6 +75,22 @@ def _silent_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(nowhere)
         os.close(kept)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C acts at the end: some of what is imported catches every exception, and it would be lost there."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    if caught:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
