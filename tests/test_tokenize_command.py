@@ -67,7 +67,7 @@ def test_image_size_makes_squares_as_training_does(tmp_path, picture, capsys):
     "arguments, code, message",
     [
         ([], 2, "which pictures?"),
-        (["PICTURE", "--bitdepth=9,9,9"], 2, "bitdepth=9,9,9 needs"),
+        (["PICTURE", "--bitdepth=9,9,9"], 2, "bitdepth=9,9,9: the bits add up to 27"),
         (["PICTURE", "--bitdepth=5,4"], 2, "bitdepth=5,4: three whole numbers"),
         (["PICTURE", "--bitdepth=0,4,4"], 2, "bitdepth=0,4,4: three whole numbers"),
         (["PICTURE", "--bitdepth=many"], 2, "--bitdepth=many: whole numbers with commas"),
