@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from tiny import NEARBY, TOKENIZER, random_tokens, tiny_config, tiny_parameters
 
 from pixace.config import ConfigError, ModelOptions, TokenizerConfig
 from pixace.models import transformer
-from pixace.models.cache import empty_cache, extend, unstack
+from pixace.models.cache import empty_cache, unstack
 from pixace.models.spec import abstract_parameters, named, weight_table
 from pixace.models.transformer import losses
 from pixace.ops import reversible
@@ -146,11 +147,12 @@ def test_buckets_depend_on_direction_alone_and_bring_near_vectors_together():
 def test_addresses_found_step_by_step_equal_those_of_the_whole_sequence():
     q, _, _ = inputs(60)
     found, window = find(shared_keys(q), 2, 8), 7
-    whole = jnp.stack([line_of(x, window).address for x in found], axis=1)  # (B, R, H, T)
+    whole = jax.jit(lambda found: jnp.stack([line_of(x, window).address for x in found], axis=1))(found)  # (B, R, H, T)
+    follow = jax.jit(next_addresses, static_argnums=3)
     known = jnp.full(whole.shape, 3, jnp.int32)  # what a place held before is of no account
     start = 0
     for count in (1, 30, 1, 28):
-        new = next_addresses(found[..., start : start + count], known, jnp.int32(start), window)
+        new = follow(found[..., start : start + count], known, jnp.int32(start), window)
         known = known.at[..., start : start + count].set(new)
         start += count
     np.testing.assert_array_equal(known, whole)
@@ -266,7 +268,7 @@ def test_a_window_wider_than_the_picture_is_kept_as_it_was_given(options):
     assert config.window == 10**6
     parameters, tokens = tiny_parameters(config), jnp.asarray(random_tokens(config, 2), jnp.int32)
     exact = dataclasses.replace(config, window=config.n_positions)
-    found, expected = (transformer.log_probs(parameters, c, tokens) for c in (config, exact))
+    found, expected = (tiny.log_probs(parameters, c, tokens) for c in (config, exact))
     np.testing.assert_array_equal(found, expected)
 
 
@@ -285,9 +287,9 @@ def test_in_bfloat16_a_cache_moves_likelihoods_but_not_their_mean():
     """Rounding decides some buckets one way in the whole forward pass and another way with a cache."""
     config = tiny_config("base", "reformer", attention="lsh", window=20, dtype="bfloat16")
     parameters, tokens = tiny_parameters(config), jnp.asarray(random_tokens(config, 4), jnp.int32)
-    whole = losses(parameters, config, tokens)[0]
+    whole = tiny.losses(parameters, config, tokens)[0]
     inputs, layers = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0))), unstack(parameters, config)
-    features, _ = extend(layers, config, empty_cache(config, 4), inputs, jnp.int32(0))
+    features, _ = tiny.extend(layers, config, empty_cache(config, 4), inputs, jnp.int32(0))
     logits = transformer.head(layers, features)
     cached = -jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[..., None], -1)[..., 0]
     assert float(cached.mean()) == pytest.approx(float(whole.mean()), abs=0.02)

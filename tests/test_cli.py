@@ -75,7 +75,7 @@ def answer(capsys, *arguments: str) -> tuple[int, str, str]:
 def test_help_answers_within_half_a_second_and_without_jax(arguments, expected):
     code = "import sys, pixace.cli.main as m\ntry: m.main(sys.argv[1:])\nfinally: print(*sys.modules, file=sys.stderr)"
     seconds = []
-    for _ in range(3):
+    for _ in range(8):  # the best: others use this machine too
         started = time.monotonic()
         done = run("-c", code, *arguments)
         seconds.append(time.monotonic() - started)

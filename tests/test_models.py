@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import MODELS, VARIANTS, random_tokens, tiny_config, tiny_parameters
+import tiny
+from tiny import MODELS, VARIANTS, forward, log_probs, random_tokens, tiny_config, tiny_parameters
 
 from pixace.config import ConfigError, ModelOptions, TokenizerConfig
 from pixace.models.spec import (
@@ -18,7 +19,7 @@ from pixace.models.spec import (
     named,
     weight_table,
 )
-from pixace.models.transformer import forward, log_probs, losses
+from pixace.models.transformer import losses
 from pixace.ops.loss import token_losses
 from pixace.sharding import make_mesh, parameter_shardings, replicated, sharding
 
@@ -124,15 +125,15 @@ def test_two_devices_equal_one(residual):
     config = dataclasses.replace(tiny_config("base", model_type, dropout=0.1), residual=residual)
     parameters, tokens = tiny_parameters(config), random_tokens(config, 4).astype(np.int32)
     results = []
-    for count in (1, 2, 4):
+    for count in (1, 2):
         mesh = make_mesh(jax.devices("cpu")[:count])
         placed = jax.device_put(parameters, parameter_shardings(config, mesh))
         batch = jax.device_put(tokens, sharding(mesh, ("batch", None)))
         assert len(batch.sharding.device_set) == count
         results.append(gradients(config, placed, batch, jax.random.key(5)))
-    for loss, found in results[1:]:
-        assert float(loss) == pytest.approx(float(results[0][0]), rel=1e-6)
-        close(found, results[0][1], 5e-5)
+    (one_loss, one), (two_loss, two) = results
+    assert float(two_loss) == pytest.approx(float(one_loss), rel=1e-6)
+    close(two, one, 5e-5)
 
 
 def test_weights_may_be_split_over_devices_too():
@@ -160,10 +161,10 @@ def test_attention_implementations_agree(arch, model_type, implementation):
 def test_bfloat16_stays_near_float32(arch, model_type):
     config = tiny_config(arch, model_type)
     parameters, tokens = tiny_parameters(config), jnp.asarray(random_tokens(config, 4), jnp.int32)
-    wide = losses(parameters, config, tokens)[0].mean()
+    wide = tiny.losses(parameters, config, tokens)[0].mean()
     narrow_config = dataclasses.replace(config, dtype="bfloat16")
     assert forward(parameters, narrow_config, tokens).dtype == jnp.bfloat16
-    narrow = losses(parameters, narrow_config, tokens)[0].mean()
+    narrow = tiny.losses(parameters, narrow_config, tokens)[0].mean()
     assert float(narrow) == pytest.approx(float(wide), rel=0.02)
     assert float(narrow) != float(wide)
 
@@ -210,7 +211,7 @@ def test_log_probs_are_a_distribution_over_all_ids(arch, model_type):
 def test_base_starts_at_the_loss_of_knowing_nothing():
     config = tiny_config()
     parameters = init_parameters(config, jax.random.key(0))
-    loss = losses(parameters, config, jnp.asarray(random_tokens(config, 2), jnp.int32))[0].mean()
+    loss = tiny.losses(parameters, config, jnp.asarray(random_tokens(config, 2), jnp.int32))[0].mean()
     assert float(loss) == pytest.approx(math.log(config.vocab_size), abs=1e-5)
 
 

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import MODELS, random_tokens, tiny_config, tiny_parameters
+from tiny import MODELS, extend, forward, random_tokens, tiny_config, tiny_parameters
 
-from pixace.models.cache import KVCache, empty_cache, extend, unstack
-from pixace.models.transformer import forward, head
+from pixace.models.cache import KVCache, empty_cache, unstack
+from pixace.models.transformer import head
 from pixace.sampling import engine as engine_module
 from pixace.sampling.engine import Engine, decode
 from pixace.sampling.filters import choose, gumbel_noise, make_settings

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from pixace.config import ModelConfig, ModelOptions, TokenizerConfig
+from pixace.models import cache, transformer
 from pixace.models.spec import Parameters, init_parameters
 
 TOKENIZER = TokenizerConfig(bitdepth=(2, 2, 2), image_size=12)
@@ -18,6 +19,13 @@ MODELS = {
     **{f"{arch}-{kind}": {"arch": arch, "model_type": kind} for arch, kind in VARIANTS},
     **{f"{options['attention']}-{options['model_type']}": options for options in NEARBY},
 }
+
+# Compiled whole: one by one, every small operation would be compiled on its own.
+extend = jax.jit(cache.extend, static_argnames="config")
+forward, log_probs, losses = (
+    jax.jit(function, static_argnames=("config", "implementation"))
+    for function in (transformer.forward, transformer.log_probs, transformer.losses)
+)
 
 
 def tiny_config(arch="base", model_type="transformer", tokenizer=TOKENIZER, **options) -> ModelConfig:
