@@ -38,13 +38,12 @@ from pixace.config import (
 )
 from pixace.config_file import from_json, to_json
 from pixace.errors import ConfigError, PixaceError
-from pixace.folders import model_folder
+from pixace.folders import ENDINGS, model_folder
 from pixace.models.spec import Parameters
 from pixace.models.trax import config_from_trax, parameters_from_trax, trax_from_parameters
 from pixace.trax_files import arrays_beside, read_trax, trax_file, write_trax
 
 Say = Callable[[str], None]
-ENDINGS = {"safetensors": ".safetensors", "trax": ".pkl.gz"}
 HINTS = {  # what may be told of a Trax checkpoint
     "model_type": str | None,
     "n_heads": int | None,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pixace.errors import PixaceError
 
+ENDINGS = {"safetensors": ".safetensors", "trax": ".pkl.gz"}  # of the files that hold a whole model
+
 
 def cache_folder() -> Path:
     """`$PIXACE_CACHE`, else `$XDG_CACHE_HOME/pixace`, else `~/.cache/pixace`."""
@@ -27,7 +29,10 @@ def model_folder(name_or_path: str | os.PathLike, weights_dir: str | os.PathLike
         if (folder / "config.json").is_file():
             return folder
     if itself.is_file():
-        raise PixaceError(f"{itself} is a file; a model is a folder with config.json and weights.safetensors")
+        raise PixaceError(
+            f"{itself} is no file of a model; one is a folder with config.json and weights.safetensors, "
+            "a .safetensors of `pixace export`, or model.pkl.gz of Trax"
+        )
     for folder in (inside, itself):
         if folder.is_dir():
             raise PixaceError(f"{folder} has no config.json, so it is not a whole model; train or copy it again")

@@ -86,7 +86,7 @@ def test_missing_model_names_what_is_there(tmp_path):
     for name, words in (
         ("c", r"no model 'c' \(models in .*weights: a, b\)"),
         ("torn", r"torn has no config\.json"),
-        (tmp_path / "file", r"file is a file; a model is a folder"),
+        (tmp_path / "file", r"file is no file of a model; one is a folder with"),
     ):
         with pytest.raises(PixaceError, match=words):
             model_folder(name, tmp_path / "weights")

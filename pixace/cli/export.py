@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pixace import devices
 from pixace.cli.flags import FlagSet
 from pixace.errors import ConfigError
+from pixace.folders import ENDINGS
 
 ABOUT = (
     "Write a model for use elsewhere. safetensors is one file with weights and configuration, for `pixace import` and "
     "every --checkpoint; trax is model.pkl.gz and model.weights.npy.gz, which Trax 1.4.1 loads (--arch=trax only)."
 )
-ENDINGS = {"safetensors": ".safetensors", "trax": ".pkl.gz"}  # as in `pixace.exchange`, which would bring JAX
 
 
 def make_flags() -> FlagSet:
