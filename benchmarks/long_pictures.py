@@ -6,8 +6,9 @@
 The archive holds `emoji/*.png`. First the cost: each pair of size and attention trains a few blocked steps in a
 process of its own, which gives seconds and memory a picture. Then the learning: each pair whose run fits in
 `--most_minutes`, judged by those seconds, trains for `--steps` steps from the same seed, with the same sizes; the
-others are said to be left out. Runs in FOLDER that are finished already are only read. Some pictures are held
-out; the unigram of all tokens is the baseline. Prints tables and one line of JSON; sheets lie in the runs' folders.
+others are said to be left out. Runs in FOLDER that were begun go on, and finished ones are only read. Some pictures
+are held out; the unigram of all tokens is the baseline. Prints tables and one line of JSON; sheets lie in the runs'
+folders.
 """
 
 import argparse
@@ -148,12 +149,13 @@ def learn(case: dict[str, Any], images: Path, arguments: argparse.Namespace) -> 
     if "failed" in case["cost"]:
         return {"left_out": case["cost"]["failed"]}
     minutes = arguments.steps * case["batch_size"] * case["cost"]["seconds_a_picture"] / 60
-    if minutes > arguments.most_minutes:
+    name, models = f"emoji-{case['size']}-{case['attention']}", arguments.out / "models"
+    if minutes > arguments.most_minutes and not (models / name).exists():
         return {"left_out": f"{arguments.steps} steps would take {minutes:.0f} minutes"}
     tokenizer = config_from(case).tokenizer
     result = train(
-        f"emoji-{case['size']}-{case['attention']}",
-        arguments.out / "models",
+        name,
+        models,
         images=str(images),
         image_size=tokenizer.image_size,
         bitdepth=tokenizer.bitdepth,
