@@ -143,5 +143,5 @@ def test_an_unknown_engine_is_refused(tmp_path):
 
 def test_a_base_model_as_the_beginning_of_a_trax_run_is_refused(tmp_path):
     folder = make_model(tmp_path / "base", "base")
-    with pytest.raises(ConfigError, match=r"arch=trax contradicts the model .*arch=base"):
+    with pytest.raises(ConfigError, match=r"models of arch=trax; the model in .* has arch=base"):
         new_run(checkpoint=str(folder))

@@ -19,7 +19,7 @@ from pixace.config import (
 )
 from pixace.errors import ConfigError, PixaceError
 from pixace.exchange import Say, find_model
-from pixace.trax_engine.options import with_fixed
+from pixace.trax_engine.options import check_model, with_fixed
 
 # These may change when a run goes on; all others would make it another run.
 FREE = {"n_steps", "n_epochs", "steps_per_epoch", "steps_per_eval", "max_minutes", "save_minutes", "keep", "n_samples"}
@@ -62,11 +62,15 @@ def resolve(
         raise PixaceError(
             f"{folder} holds a model but no {CONFIG}: put that file back, or choose another --model_name to begin anew"
         )
-    if given.get("engine") == "trax":
+    asked, by_trax = given, given.get("engine") == "trax"
+    if by_trax:
         given = with_fixed(given)
     if given.get("checkpoint"):
-        base = find_model(given["checkpoint"], weights_dir, given, numbers_too=False, say=say).config
+        found = find_model(given["checkpoint"], weights_dir, asked, numbers_too=False, say=say)
+        base = found.config
         model = dataclasses.replace(base.model, **_changes_of_numbers(given, base.model))
+        if by_trax:
+            check_model(model, f"the model in {found.path}")
         return RunConfig(base.tokenizer, model, _with_folders(TrainConfig(**_part(given, TrainConfig)))), False
     tokenizer = TokenizerConfig(**_part(given, TokenizerConfig))
     model = ModelOptions(**_part(given, ModelOptions)).build(tokenizer)
