@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -95,6 +96,8 @@ def cost_of(case: dict[str, Any]) -> dict[str, Any]:
     found = subprocess.run(command, capture_output=True, text=True)
     if found.returncode:
         reason = (found.stderr.strip().splitlines() or ["killed"])[-1][:200]
+        if found.returncode != -signal.SIGKILL and "RESOURCE_EXHAUSTED" not in found.stderr:
+            sys.exit(f"{case['size']} px, {case['attention']}: {reason}")
         return {"failed": reason}  # out of memory is a result too
     return json.loads(found.stdout.splitlines()[-1])
 
