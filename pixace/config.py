@@ -360,6 +360,11 @@ def shown(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def hints_of(*sections: type) -> dict[str, Any]:
+    """The types of the fields of configuration classes, by name."""
+    return {name: hint for section in sections for name, hint in typing.get_type_hints(section).items()}
+
+
 def convert(hint: Any, name: str, value: Any) -> Any:
     """`value` as the type `hint` (int, float, bool, str, tuple of int, or one of these | None).
 

@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from pixace.config import (
     TrainConfig,
     check_agrees,
     convert,
+    hints_of,
 )
 from pixace.config_file import from_json, to_json
 from pixace.errors import ConfigError, PixaceError
@@ -44,15 +45,8 @@ from pixace.models.trax import config_from_trax, parameters_from_trax, trax_from
 from pixace.trax_files import arrays_beside, read_trax, trax_file, write_trax
 
 Say = Callable[[str], None]
-HINTS = {  # what may be told of a Trax checkpoint
-    "model_type": str | None,
-    "n_heads": int | None,
-    "image_size": int | None,
-    "bitdepth": tuple[int, ...] | None,
-}
-_NAMES = {
-    field.name for section in (TokenizerConfig, ModelConfig, ModelOptions, TrainConfig) for field in fields(section)
-}
+HINTS = ("model_type", "n_heads", "image_size", "bitdepth")  # what may be told of a Trax checkpoint
+_TYPES = hints_of(TokenizerConfig, ModelConfig, ModelOptions, TrainConfig)
 
 
 @dataclass(frozen=True)
@@ -88,9 +82,10 @@ def find_model(
         PixaceError: if there is no such model or it cannot be read.
     """
     path, given = Path(name_or_path), dict(given or {})
-    for name in given.keys() & HINTS.keys():
-        given[name] = convert(HINTS[name], name, given[name])
-    if unknown := given.keys() - _NAMES:
+    for name in HINTS:
+        if given.get(name) is not None:
+            given[name] = convert(_TYPES[name], name, given[name])
+    if unknown := given.keys() - _TYPES.keys():
         raise ConfigError(f"nothing is known of a model by the name of {', '.join(sorted(unknown))}")
     if weights_dir is None and not path.exists():
         raise PixaceError(f"there is no {path}; --checkpoint takes the folder of a model, or a file of weights")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import typing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pixace.config import (
     TrainConfig,
     check_agrees,
     convert,
+    hints_of,
     shown,
 )
 from pixace.errors import ConfigError, PixaceError
@@ -24,11 +24,6 @@ from pixace.trax_engine.options import check_model, with_fixed
 # These may change when a run goes on; all others would make it another run.
 FREE = {"n_steps", "n_epochs", "steps_per_epoch", "steps_per_eval", "max_minutes", "save_minutes", "keep", "n_samples"}
 SECTIONS = (TokenizerConfig, ModelOptions, TrainConfig)
-
-
-def names_of(section: type) -> set[str]:
-    """The field names of a configuration class."""
-    return {field.name for field in dataclasses.fields(section)}
 
 
 def resolve(
@@ -48,7 +43,7 @@ def resolve(
         ConfigError: for unknown names, and for values that contradict the folder's; says both.
         PixaceError: if there are no pictures, or the folder holds a model without its `config.json`.
     """
-    hints = {name: hint for section in SECTIONS for name, hint in typing.get_type_hints(section).items()}
+    hints = hints_of(*SECTIONS)
     if unknown := set(given) - set(hints):
         raise ConfigError(f"unknown training options: {', '.join(sorted(unknown))}")
     given = {name: convert(hints[name], name, _plain(value)) for name, value in given.items()}
@@ -86,7 +81,7 @@ def _holds_model(folder: Path) -> bool:
 
 
 def _part(given: dict[str, Any], section: type) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name in names_of(section)}
+    return {name: value for name, value in given.items() if name in hints_of(section)}
 
 
 def _changes_of_numbers(given: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
