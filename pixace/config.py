@@ -289,7 +289,11 @@ class TrainConfig:
     ema: bool = option(True, "average the weights over the steps and share the average")
     flip: bool = option(False, "mirror each training picture left to right, half of the time")
     seed: int = option(0, "seed of the initial weights, the order of pictures and dropout")
-    checkpoint: str | None = option(None, "start from the weights of this model (name, path or model.pkl.gz)")
+    checkpoint: str | None = option(
+        None,
+        "start from the weights of this model (name, path or model.pkl.gz); --image_size may be another "
+        "with --arch=base",
+    )
     save_minutes: float = option(10.0, "minutes between checkpoints inside an epoch")
     keep: int = option(3, "checkpoints to keep")
     n_samples: int = option(4, "pictures drawn, and completed, at each checkpoint of an epoch; 0 for none")

@@ -65,6 +65,7 @@ def find_model(
     given: Mapping[str, Any] | None = None,
     *,
     numbers_too: bool = True,
+    any_size: bool = False,
     say: Say | None = None,
 ) -> Found:
     """Find a model: a name in `weights_dir`, its folder, its weights file, an exported file or a Trax checkpoint.
@@ -75,6 +76,8 @@ def find_model(
         given: what must hold of it, by names of configuration fields; None values say nothing. Of a Trax
             checkpoint they tell what its arrays do not.
         numbers_too: whether `dropout` and `dtype` must agree as well.
+        any_size: whether `image_size` may be another than the model's own, if its weights do not depend on it: then
+            that is the size of what is found.
         say: takes lines about what was guessed (default: printed on standard error).
 
     Raises:
@@ -96,8 +99,19 @@ def find_model(
         found = Found(config, path, lambda: (load_weights_file(path, config.model, "its metadata"), step))
     else:
         found = _in_own_folder(path.parent if _in_folder(path) else path, weights_dir)
+    if any_size and given.get("image_size"):
+        found = replace(found, config=_at_size(found.config, given["image_size"]))
     check_agrees(found.config, given, f"the model in {found.path}", numbers_too)
     return found
+
+
+def _at_size(config: RunConfig, size: int) -> RunConfig:
+    """The same model for pictures of another size, if its positions are not learned; its window keeps its rows."""
+    model, tokenizer = config.model, replace(config.tokenizer, image_size=size)
+    if model.positions != "rotary":
+        return config
+    window = -(-model.window * size // model.width)
+    return replace(config, tokenizer=tokenizer, model=replace(model, height=size, width=size, window=window))
 
 
 def _in_folder(path: Path) -> bool:

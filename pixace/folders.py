@@ -10,6 +10,9 @@ from pixace.errors import PixaceError
 
 ENDINGS = {"safetensors": ".safetensors", "trax": ".pkl.gz"}  # of the files that hold a whole model
 
+EMBEDDED = Path(__file__).parent / "zoo" / "models"  # folders of the models that are part of the package
+DEFAULT_MODEL = "emoji"
+
 
 def cache_folder() -> Path:
     """`$PIXACE_CACHE`, else `$XDG_CACHE_HOME/pixace`, else `~/.cache/pixace`."""
@@ -19,13 +22,13 @@ def cache_folder() -> Path:
 
 
 def model_folder(name_or_path: str | os.PathLike, weights_dir: str | os.PathLike = "model-weights") -> Path:
-    """The folder of a model: WEIGHTS_DIR/NAME if that exists, else the path itself if it holds a model.
+    """The folder of a model: WEIGHTS_DIR/NAME, else the path itself, else the one in the package: the first there is.
 
     Raises:
-        PixaceError: if neither is a model; names both places and the models that are there.
+        PixaceError: if none is a model; names the places and the models that are there.
     """
     inside, itself = Path(weights_dir) / name_or_path, Path(name_or_path)
-    for folder in (inside, itself):
+    for folder in (inside, itself, *(f for f in EMBEDDED.glob("*") if f.name == str(name_or_path))):
         if (folder / "config.json").is_file():
             return folder
     if itself.is_file():
@@ -39,6 +42,14 @@ def model_folder(name_or_path: str | os.PathLike, weights_dir: str | os.PathLike
     there = sorted(p.parent.name for p in Path(weights_dir).glob("*/config.json"))
     known = f"models in {weights_dir}: {', '.join(there)}" if there else f"there is no model in {weights_dir}"
     raise PixaceError(f"no model {str(name_or_path)!r} ({known})")
+
+
+def embedded_model(name: str = DEFAULT_MODEL) -> Path:
+    """The folder of a model that is part of the package; raises `PixaceError` if this installation lacks it."""
+    folder = EMBEDDED / name
+    if not (folder / "config.json").is_file():
+        raise PixaceError(f"there is no {folder}: this installation of pixace is not whole; install it again")
+    return folder
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

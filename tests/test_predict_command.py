@@ -102,10 +102,19 @@ def test_without_prompts_there_is_a_column_for_each_temperature(draw):
     assert len({tile.tobytes() for row in grid for tile in row}) == 6
 
 
+def test_pictures_from_nothing_at_one_temperature_stand_in_a_grid(draw, here):
+    picture, _ = draw("--batch_size=5", "--temperature=0.5", "--seed=3", "--out_dir=each")
+    grid = tiles(picture, columns=3, rows=2)
+    for i in range(5):
+        with Image.open(here / f"each/{i:04d}-t0.5.png") as alone:
+            np.testing.assert_array_equal(np.asarray(alone), grid[i // 3][i % 3])
+    assert not grid[1][2].any()  # the sixth place is empty
+
+
 def test_tiles_have_the_scale_that_was_asked_for(draw):
     small, _ = draw("--batch_size=2", "--seed=3")
     large, _ = draw("--batch_size=2", "--seed=3", "--scale=40")
-    assert large.shape == (80, 40, 3)
+    assert large.shape == (40, 80, 3)
     np.testing.assert_array_equal(large, small.repeat(4, 0).repeat(4, 1))
 
 
@@ -140,8 +149,8 @@ def test_filters_and_temperature_zero_change_what_is_drawn(draw):
     greedy, _ = draw(*flags, "--temperature=0")
     single, _ = draw(*flags, "--top_k=1")
     np.testing.assert_array_equal(single, greedy)
-    rows = tiles(greedy, 1, 2)
-    np.testing.assert_array_equal(rows[0], rows[1])
+    first, second = tiles(greedy, columns=2, rows=1)[0]
+    np.testing.assert_array_equal(first, second)
     for flag in ("--top_k=2", "--top_p=0.3", "--min_p=0.5", "--seed=4"):
         assert (draw(*flags, flag)[0] != plain).any(), flag
     np.testing.assert_array_equal(draw(*flags, "--top_k=66", "--top_p=1", "--min_p=0")[0], plain)
@@ -171,7 +180,7 @@ def test_seed_and_settings_are_also_stored_in_jpeg_and_webp(draw):
 
 def test_the_first_picture_hangs_neither_on_the_batch_nor_on_other_temperatures(draw):
     one = tiles(draw("--batch_size=1", "--seed=7")[0], 1, 1)
-    five = tiles(draw("--batch_size=5", "--seed=7")[0], 1, 5)
+    five = tiles(draw("--batch_size=5", "--seed=7")[0], 3, 2)
     three = tiles(draw("--batch_size=1", "--seed=7", "--temperature=0.5,1,2")[0], 3, 1)
     np.testing.assert_array_equal(one[0][0], five[0][0])
     np.testing.assert_array_equal(one[0][0], three[0][1])

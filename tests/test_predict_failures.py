@@ -96,7 +96,7 @@ def fails(here, capsys):
         (["--seed=-1"], 2, ["seed=-1"]),
         (["--seed=4294967296"], 2, ["seed=4294967296"]),
         (["--scale=100000"], 2, ["--scale"]),
-        (["--batch_size=400", "--out=x.webp"], 2, [".webp", "--scale"]),
+        (["--batch_size=4097", "--out=x.webp"], 2, [".webp", "--scale"]),
         (["--prompt=nothing.png"], 1, ["nothing.png does not exist"]),
         (["--prompt=a.png,nothing.png"], 1, ["nothing.png does not exist"]),
         (["--prompt=text.jpg"], 1, ["text.jpg is not a picture"]),

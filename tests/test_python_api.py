@@ -279,7 +279,7 @@ def test_two_models_side_by_side_do_not_disturb_each_other(weights):
 def test_get_predictor_predicts_a_picture(weights):
     predictor = pixace.get_predictor("tiny", "transformer", weights, S, (2, 2, 2))
     plain = predictor.predict(3, None, None, 0.8, 20)
-    assert isinstance(plain, Image.Image) and plain.size == (20, 60)
+    assert isinstance(plain, Image.Image) and plain.size == (40, 40)
     prompt = smooth(20, 20)
     for prompts in (prompt, [prompt], [np.asarray(prompt)]):
         sheet = predictor.predict(batch_size=16, prompts=prompts, cut="2r", temperature=(0.5, 1.0), scale=20)

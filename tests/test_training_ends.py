@@ -1,5 +1,6 @@
 """How long a run is, how it ends, how it goes on, and what it begins with."""
 
+import dataclasses
 import math
 import shutil
 from types import SimpleNamespace
@@ -81,9 +82,32 @@ def test_checkpoint_starts_from_its_weights_sizes_and_bits(images, tmp_path):
     assert first == pytest.approx(source[-1]["val_loss"], abs=1e-4) and first < math.log(66) - 0.1
     assert any(f"loss at step 0: {first:.3f}" in line for line in said)
     assert load_config(tmp_path / "fresh").model == load_config(tmp_path / "source").model
-    with pytest.raises(ConfigError, match=r"--image_size=16 contradicts .*source.*image_size=8"):
-        _train_bare("other", tmp_path, images, **given, n_steps=2, checkpoint="source", image_size=16)
+    with pytest.raises(ConfigError, match=r"--d_model=32 contradicts .*source.*d_model=16"):
+        _train_bare("other", tmp_path, images, **given, n_steps=2, checkpoint="source", d_model=32)
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(("attention", "window"), [("full", 0), ("local", 18), ("lsh", 18)])
+def test_checkpoint_goes_on_at_another_size(images, tmp_path, attention, window):
+    """Positions that turn with rows and columns have no weights, so what was learned on small pictures serves."""
+    options = {"batch_size": 8, "n_samples": 0, "n_steps": 20, "lr": 0.01, "attention": attention}
+    quiet_train("small", tmp_path, images, **options, **({"window": 12} if window else {}))
+    given = {"batch_size": 8, "n_samples": 0, "n_steps": 1, "checkpoint": str(tmp_path / "small")}
+    _train_bare("large", tmp_path, images, **given, image_size=12)
+    small, large = load_config(tmp_path / "small"), load_config(tmp_path / "large")
+    assert (large.tokenizer.image_size, large.model.height, large.model.width) == (12, 12, 12)
+    assert large.model.window == window  # as many rows as before
+    assert dataclasses.replace(large.model, height=8, width=8, window=small.model.window) == small.model
+    assert metrics(tmp_path / "large")[0]["loss"] < math.log(66) - 0.1  # nothing learned would be ln 66
+    with pytest.raises(ConfigError, match="bitdepth"):
+        _train_bare("other", tmp_path, images, **given, image_size=12, bitdepth=(3, 2, 2))
+
+
+def test_checkpoint_with_learned_positions_keeps_its_size(images, tmp_path):
+    quiet_train("small", tmp_path, images, n_steps=1, batch_size=4, n_samples=0, arch="trax")
+    with pytest.raises(ConfigError, match=r"--image_size=12 contradicts .*small.*image_size=8"):
+        _train_bare("large", tmp_path, images, n_steps=1, checkpoint=str(tmp_path / "small"), image_size=12)
+    assert not (tmp_path / "large").exists()
 
 
 def _train_bare(name, folder, images, **options) -> list[str]:

@@ -11,13 +11,15 @@ from pixace import devices
 from pixace.cli.flags import FlagSet, add_facts, comma_list
 from pixace.config import ENGINES
 from pixace.errors import ConfigError, PixaceError
+from pixace.folders import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from pixace.sampling.predictor import Drawing, Predictor
 
 ABOUT = (
-    "Draw new pictures with a trained model, or complete prompts that are cut anywhere. The sheet has a row a picture; "
-    "with prompts its columns are the prompt, the cut prompt, and what was drawn at each temperature."
+    "Draw new pictures with a trained model, or complete prompts that are cut anywhere. The sheet has a row a picture "
+    "and a column a temperature, with prompts also the prompt and the cut prompt; pictures drawn from nothing at one "
+    "temperature stand in a grid."
 )
 LONGEST_EDGE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".gif": 65535}  # pixels that a format can hold
 HOTTEST = 1e6  # as in `pixace.sampling.model`, which would bring JAX
@@ -28,8 +30,14 @@ SHEET, OUTPUT, CHECKED = "what to draw", "what to write", "checked against the m
 
 def make_flags() -> FlagSet:
     """The flags of this command."""
-    flags = FlagSet("pixace predict --model_name=NAME [--prompt=FILE_OR_URL,...] [--flags]", ABOUT)
-    flags.add("model_name", None, str, "name of the model in WEIGHTS_DIR", "where")
+    flags = FlagSet("pixace predict [--model_name=NAME] [--prompt=FILE_OR_URL,...] [--flags]", ABOUT)
+    flags.add(
+        "model_name",
+        None,
+        str | None,
+        f"name of the model in WEIGHTS_DIR, or of one in the package (default: {DEFAULT_MODEL} of the package)",
+        "where",
+    )
     flags.add("weights_dir", "model-weights", str, "folder that holds the models", "where")
     flags.add_alias("model_dir", "weights_dir")
     flags.add(
@@ -43,7 +51,7 @@ def make_flags() -> FlagSet:
     flags.add(
         "engine", "jax", str, "what draws: our engine, or Trax's models (pip install '.[trax]')", "where", ENGINES
     )
-    flags.add("batch_size", 16, int, "pictures to draw where there is no prompt", SHEET)
+    flags.add("batch_size", None, int | None, "pictures to draw where there is no prompt [16; without a name 9]", SHEET)
     flags.add("prompt", None, list[str], "files or http(s) addresses, with commas between; may repeat", SHEET)
     flags.add_alias("prompt_image", "prompt")
     flags.add("cut", None, str | None, "kept part of a prompt: pixels (512), rows (16r), a share (50%) [half]", SHEET)
@@ -66,6 +74,10 @@ def run(arguments: Sequence[str]) -> int:
     flags = make_flags()
     given, _ = flags.parse(arguments)
     options = {name: given.get(name, flags.default(name)) for name in flags.names}
+    if given.get("model_name") == "":
+        raise ConfigError("--model_name= names no model; --model_name=NAME does, or leave it out to draw emoji")
+    if options["batch_size"] is None:
+        options["batch_size"] = 16 if options["model_name"] or options["checkpoint"] else 9
     temperatures = _numbers(comma_list(options["temperature"]))
     prompts = comma_list(options["prompt"])
     if "prompt" in given and not prompts:
@@ -74,12 +86,12 @@ def run(arguments: Sequence[str]) -> int:
     devices.prepare(options["device"])
     import jax
 
-    from pixace.sampling.predictor import get_predictor
+    from pixace.sampling.predictor import get_predictor, sheet_shape
 
     found = devices.find_devices(options["device"])
     with jax.default_device(found[0]):
         predictor = get_predictor(
-            options["model_name"] or None,
+            options["model_name"],
             options["model_type"],
             options["weights_dir"],
             options["image_size"],
@@ -88,7 +100,7 @@ def run(arguments: Sequence[str]) -> int:
             options["engine"],
             options["n_heads"],
         )
-        columns, rows = len(temperatures) + 2 * bool(prompts), len(prompts) or options["batch_size"]
+        columns, rows = sheet_shape(len(prompts) or options["batch_size"], len(temperatures), bool(prompts))
         scale = _animation_scale(options, columns, rows) if options["animate"] else 0
         _check_size(options, columns, rows)
         drawing, frames = _draw(predictor, options, prompts, temperatures, found)

@@ -3,6 +3,7 @@
 Legend: n pictures a temperature, S edge of a picture in pixels.
 """
 
+import math
 import os
 import secrets
 from collections import deque
@@ -15,6 +16,7 @@ from PIL import Image
 
 from pixace.config import ModelConfig
 from pixace.errors import ConfigError
+from pixace.folders import embedded_model
 from pixace.images import PictureSource
 from pixace.progress import Progress, silent
 from pixace.sampling.model import Model, load
@@ -36,9 +38,25 @@ class Drawing:
     cuts: list[np.ndarray]
 
     def sheet(self, scale: int = 256, interpolation: str = "nearest") -> Image.Image:
-        """One row a picture; columns: prompt, cut prompt (where there are prompts), then each temperature."""
+        """One row a picture; columns: prompt, cut prompt (where there are prompts), then each temperature.
+
+        Pictures drawn from nothing at one temperature stand in a grid as near to a square as can be.
+        """
         columns = ([self.prompts, self.cuts] if self.prompts else []) + self.columns
-        return sheet([list(row) for row in zip(*columns, strict=True)], scale=scale, interpolation=interpolation)
+        rows = [list(row) for row in zip(*columns, strict=True)]
+        width = sheet_shape(len(rows), len(self.columns), bool(self.prompts))[0]
+        if len(columns) == 1:
+            rows = [columns[0][i : i + width] for i in range(0, len(rows), width)]
+        return sheet(rows, scale=scale, interpolation=interpolation)
+
+
+def sheet_shape(n_pictures: int, n_temperatures: int, with_prompts: bool) -> tuple[int, int]:
+    """Columns and rows of the sheet of a drawing with `n_pictures` at each temperature."""
+    columns = n_temperatures + 2 * with_prompts
+    if columns > 1:
+        return columns, n_pictures
+    columns = math.isqrt(max(n_pictures, 1) - 1) + 1
+    return columns, -(-n_pictures // columns)
 
 
 def get_predictor(
@@ -53,6 +71,7 @@ def get_predictor(
 ) -> "Predictor":
     """A predictor for a model, by name in `weights_dir` or by `checkpoint`, the path of its folder or file.
 
+    Without either it is that of the model in the package, which draws emoji.
     Sizes, bits and type come from the model itself; what is given beside it is checked against it, or tells
     what the arrays of a Trax checkpoint (`model.pkl.gz`) do not.
     `engine` is what draws: jax, or trax, which is Trax's own model in its predict mode.
@@ -61,8 +80,8 @@ def get_predictor(
         ConfigError: where something given contradicts the model; says both values.
         PixaceError: if there is no such model or it cannot be read.
     """
-    if checkpoint is None and model_name is None:
-        raise ConfigError("which model? give its name as --model_name=NAME, or its folder or file as --checkpoint=PATH")
+    if model_name is None and not checkpoint:
+        checkpoint = embedded_model()
     given = {"model_type": model_type, "image_size": image_size, "bitdepth": bitdepth, "n_heads": n_heads}
     if checkpoint:
         model = load(checkpoint, None, engine, given=given)

@@ -138,7 +138,13 @@ class Run:
             return self._new_state()
         facts = {name: getattr(self.model, name) for name in ("model_type", "n_heads")}
         facts |= {name: getattr(self.config.tokenizer, name) for name in ("image_size", "bitdepth")}
-        source = find_model(self.training.checkpoint, weights_dir, facts, say=lambda line: None)  # guesses were told
+        source = find_model(
+            self.training.checkpoint,
+            weights_dir,
+            facts,
+            any_size=True,
+            say=lambda line: None,  # guesses were told
+        )
         self.say(f"starting from the weights of {source.path}")
         return self._new_state(source.load()[0])
 

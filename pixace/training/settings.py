@@ -61,7 +61,7 @@ def resolve(
     if by_trax:
         given = with_fixed(given)
     if given.get("checkpoint"):
-        found = find_model(given["checkpoint"], weights_dir, asked, numbers_too=False, say=say)
+        found = find_model(given["checkpoint"], weights_dir, asked, numbers_too=False, any_size=True, say=say)
         base = found.config
         model = dataclasses.replace(base.model, **_changes_of_numbers(given, base.model))
         if by_trax:
