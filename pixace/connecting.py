@@ -31,6 +31,10 @@ HINTS = {  # of the answers that say more than that the address is wrong
 Result = TypeVar("Result")
 
 
+class NotThere(PixaceError):
+    """The server says that there is no such file."""
+
+
 @dataclass
 class Answer:
     """An open response, and the headers of the redirects on the way to it."""
@@ -140,7 +144,8 @@ def explain(error: Exception, url: str, timeout: float) -> PixaceError:
         error.close()
         reason = str(error.reason).partition("\n")[0]
         hint = HINTS.get(error.code, "check the address")
-        return PixaceError(f"{url}: the server answered {error.code} {reason}; {hint}")
+        kind = NotThere if error.code in (404, 410) else PixaceError
+        return kind(f"{url}: the server answered {error.code} {reason}; {hint}")
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, TimeoutError):
         return PixaceError(f"{url} did not answer within {timeout:g} s; try again later or check the network")
