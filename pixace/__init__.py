@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pixace.tokenizer import Tokenizer
     from pixace.training.loop import train
     from pixace.training.trainer import Trainer, get_trainer
+    from pixace.zoo.download import download_model
 
 _HOMES = {
     "ConfigError": "pixace.errors",
@@ -30,6 +31,7 @@ _HOMES = {
     "Predictor": "pixace.sampling.predictor",
     "Tokenizer": "pixace.tokenizer",
     "Trainer": "pixace.training.trainer",
+    "download_model": "pixace.zoo.download",
     "export_model": "pixace.exchange",
     "get_predictor": "pixace.sampling.predictor",
     "get_trainer": "pixace.training.trainer",
@@ -45,6 +47,7 @@ __all__ = [
     "Predictor",
     "Tokenizer",
     "Trainer",
+    "download_model",
     "export_model",
     "get_predictor",
     "get_trainer",
