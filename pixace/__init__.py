@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pixace.training.loop import train
     from pixace.training.trainer import Trainer, get_trainer
     from pixace.zoo.download import download_model
+    from pixace.zoo.publish import publish_model
 
 _HOMES = {
     "ConfigError": "pixace.errors",
@@ -37,6 +38,7 @@ _HOMES = {
     "get_trainer": "pixace.training.trainer",
     "import_model": "pixace.exchange",
     "load": "pixace.sampling.model",
+    "publish_model": "pixace.zoo.publish",
     "train": "pixace.training.loop",
 }
 
@@ -53,6 +55,7 @@ __all__ = [
     "get_trainer",
     "import_model",
     "load",
+    "publish_model",
     "train",
 ]
 

@@ -124,7 +124,7 @@ def test_help_of_a_command_shows_its_own_flags_only(capsys):
         assert max(map(len, text.splitlines())) <= 110
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "tokenize", "download"])
+@pytest.mark.parametrize("command", ["train", "predict", "tokenize", "download", "publish"])
 def test_help_shows_each_flag_with_its_meaning_default_and_spellings(command, capsys):
     flags = cli.command(command).make_flags()
     _, out, _ = answer(capsys, command, "--help")
