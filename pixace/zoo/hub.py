@@ -1,7 +1,7 @@
 """Addresses on the Hugging Face hub, and the token that is sent to it and to nobody else.
 
 The hub's files come through the same downloader as all others: its answers carry size, checksum and commit in
-headers, so that its own library would bring a second way of caching, locking and retrying, and 30 MB.
+headers, so that its own library would bring a second way of caching, locking and retrying, and 34 MB of packages.
 """
 
 import os
