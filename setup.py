@@ -8,6 +8,7 @@ setup(
     description="Train and sample autoregressive image transformers: pixel after pixel, on JAX",
     license="Apache-2.0",
     packages=find_packages(include=["pixace", "pixace.*"]),
+    package_data={"pixace.zoo": ["*.json", "*.sha256.gz", "models/*/*"]},
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1",
@@ -24,6 +25,7 @@ setup(
     extras_require={
         "cuda": ["jax[cuda12]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
+        "gdown": ["gdown>=6.5,<7"],  # the model on Google Drive
         # Trax's last release (2021) asks for no versions; it runs on these, with `pixace/trax_engine` round it.
         "trax": ["trax==1.4.1", "jax>=0.10.2,<0.11", "tensorflow==2.21.*", "tensorflow-text==2.21.*", "numpy<2.5"],
         "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff==0.17.5", "pyright[nodejs]==1.1.414", "scikit-image>=0.25"],

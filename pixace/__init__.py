@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pixace.tokenizer import Tokenizer
     from pixace.training.loop import train
     from pixace.training.trainer import Trainer, get_trainer
+    from pixace.zoo.download import download_model
+    from pixace.zoo.publish import publish_model
 
 _HOMES = {
     "ConfigError": "pixace.errors",
@@ -30,11 +32,13 @@ _HOMES = {
     "Predictor": "pixace.sampling.predictor",
     "Tokenizer": "pixace.tokenizer",
     "Trainer": "pixace.training.trainer",
+    "download_model": "pixace.zoo.download",
     "export_model": "pixace.exchange",
     "get_predictor": "pixace.sampling.predictor",
     "get_trainer": "pixace.training.trainer",
     "import_model": "pixace.exchange",
     "load": "pixace.sampling.model",
+    "publish_model": "pixace.zoo.publish",
     "train": "pixace.training.loop",
 }
 
@@ -45,11 +49,13 @@ __all__ = [
     "Predictor",
     "Tokenizer",
     "Trainer",
+    "download_model",
     "export_model",
     "get_predictor",
     "get_trainer",
     "import_model",
     "load",
+    "publish_model",
     "train",
 ]
 

@@ -3,7 +3,8 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pixace.errors import PixaceError
@@ -76,3 +77,38 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with contextlib.suppress(OSError):  # it must not hide why the writing failed
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def staging_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent` (made where it is missing) to fill before `name_folder`; gone afterwards otherwise.
+
+    Raises:
+        PixaceError: if it cannot be made.
+    """
+    existed, folder = parent.exists(), parent / f".pixace-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise PixaceError(f"cannot write {parent}: {error.strerror or error}") from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not existed:
+            with contextlib.suppress(OSError):  # there is something in it
+                parent.rmdir()
+
+
+def name_folder(staging: Path, folder: Path) -> None:
+    """Give a filled folder its name in one step.
+
+    Raises:
+        PixaceError: if there is something of that name, an empty folder apart, or it cannot be written.
+    """
+    try:
+        if folder.is_dir():
+            folder.rmdir()
+        staging.rename(folder)
+    except OSError as error:
+        raise PixaceError(f"cannot write {folder}: {error.strerror or error}") from None

@@ -20,10 +20,13 @@ def silent(done: int, total: int, text: str = "") -> None:
 
 
 class Bar:
-    """A `Progress` on standard error; use it as a context manager around the work."""
+    """A `Progress` on standard error; use it as a context manager around the work.
 
-    def __init__(self, label: str):
-        self.label = label
+    With `in_bytes` the parts are bytes, shown with their rate; a total of 0 is then one that is not known.
+    """
+
+    def __init__(self, label: str, in_bytes: bool = False):
+        self.label, self.in_bytes = label, in_bytes
         self._terminal = sys.stderr.isatty()
         self._started = self._last = time.monotonic()
         self._first_done: int | None = None
@@ -33,16 +36,23 @@ class Bar:
         return self
 
     def __call__(self, done: int, total: int, text: str = "") -> None:
-        if self._first_done is None:
+        if self._first_done is None or done < self._first_done:
             self._first_done = done
         if self._terminal:
             self._draw(done, total, text)
-        elif done >= total or time.monotonic() - self._last >= LINE_EVERY_S:
+        elif 0 < total <= done or time.monotonic() - self._last >= LINE_EVERY_S:
             if time.monotonic() - self._started < 2.0:
                 return  # work that is over before anyone wonders needs no line
             self._last = time.monotonic()
-            parts = [f"{self.label} {done}/{total}", text, self._time_left(done, total)]
+            amount = f"{done}/{total}"
+            if self.in_bytes:
+                amount = f"{byte_count(done)} of {byte_count(total)}" if total else byte_count(done)
+                text = f"{byte_count(self._rate(done))}/s"
+            parts = [f"{self.label} {amount}", text, self._time_left(done, total)]
             print("  ".join(part for part in parts if part), file=sys.stderr, flush=True)
+
+    def _rate(self, done: int) -> float:
+        return (done - (self._first_done or 0)) / max(time.monotonic() - self._started, 1e-9)
 
     def _time_left(self, done: int, total: int) -> str:
         finished = done - (self._first_done or 0)
@@ -53,14 +63,25 @@ class Bar:
     def _draw(self, done: int, total: int, text: str) -> None:
         if self._rich is None:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                MofNCompleteColumn,
+                TextColumn,
+                TimeRemainingColumn,
+                TransferSpeedColumn,
+            )
             from rich.progress import Progress as RichProgress
 
-            columns = [TextColumn(self.label), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}")]
+            columns = [TextColumn(self.label), BarColumn()]
+            if self.in_bytes:
+                columns += [DownloadColumn(), TransferSpeedColumn()]
+            else:
+                columns += [MofNCompleteColumn(), TextColumn("{task.fields[text]}")]
             self._rich = RichProgress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
-            self._task = self._rich.add_task("", total=total, completed=done, text=text)
+            self._task = self._rich.add_task("", total=total or None, completed=done, text=text)
             self._rich.start()
-        self._rich.update(self._task, completed=done, total=total, text=text)
+        self._rich.update(self._task, completed=done, total=total or None, text=text)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._rich is not None:
@@ -75,3 +96,12 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60}m{seconds % 60:02d}s"
     return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"
+
+
+def byte_count(count: float) -> str:
+    """Bytes for people: 512 B, 84 kB, 1.2 MB, 575 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.1f} {unit}" if count < 9.95 and unit != "B" else f"{count:.0f} {unit}"

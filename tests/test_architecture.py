@@ -35,7 +35,13 @@ MAY_IMPORT = {
     "inert_pickle": {"errors"},
     "trax_files": {"inert_pickle", *BASICS},
     "exchange": {"trax_files", "models", "checkpoints", *BASICS},
-    "fetching": {"progress", *BASICS},
+    "connecting": {"errors"},
+    "fetching": {"connecting", *BASICS},
+    "checksums": {"errors"},
+    "part_files": set(),
+    "downloading": {"checksums", "connecting", "part_files", "progress", *BASICS},
+    "locks": {"errors"},
+    "zoo": WORK | BASICS | PICTURES | {"checksums", "connecting", "downloading", "locks", "sampling"},
     "opening": {"fetching", *BASICS},
     "images": {"opening", *BASICS},
     "sheets": {"opening", *BASICS},
@@ -69,7 +75,19 @@ WITHOUT_JAX = [
         "tracking",
         "progress",
     ),
-    *("fetching", "zoo", "trax_files", "inert_pickle", "devices", ""),
+    *(
+        "checksums",
+        "connecting",
+        "fetching",
+        "downloading",
+        "part_files",
+        "locks",
+        "zoo",
+        "trax_files",
+        "inert_pickle",
+        "devices",
+        "",
+    ),
 ]
 HEAVY = {"jax", "jaxlib", "optax", "orbax", "tensorflow", "torch", "trax", "tensorboardX"}
 
@@ -155,7 +173,7 @@ def test_no_jax_is_reached_when_the_light_modules_are_imported():
                 return found
         return None
 
-    light = [m for m in MODULES if m in WITHOUT_JAX or m.split(".")[0] in ("cli", "zoo", "fetching", "trax_files")]
+    light = [m for m in MODULES if m in WITHOUT_JAX or m.split(".")[0] in ("cli", "zoo", "trax_files")]
     assert {"cli.main", "cli.flags", "cli.train", "cli.predict", "config", "dataset", ""} <= set(light)
     wrong = [" -> ".join(found) for m in light if (found := heavy_path(m))]
     assert not wrong, "\n".join(wrong)

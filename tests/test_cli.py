@@ -43,10 +43,12 @@ SPECIFIED = {
         "scale": 256,
         "out": "collage.png",
     },
+    "download": {"model_name": NONE, "weights_dir": "model-weights", "checkpoint": "default"},
 }
 ALIASES = {
     "train": {"model_dir": "weights_dir"},
     "predict": {"model_dir": "weights_dir", "prompt_image": "prompt"},
+    "download": {"model_dir": "weights_dir"},
 }
 
 
@@ -122,7 +124,7 @@ def test_help_of_a_command_shows_its_own_flags_only(capsys):
         assert max(map(len, text.splitlines())) <= 110
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "tokenize"])
+@pytest.mark.parametrize("command", ["train", "predict", "tokenize", "download", "publish"])
 def test_help_shows_each_flag_with_its_meaning_default_and_spellings(command, capsys):
     flags = cli.command(command).make_flags()
     _, out, _ = answer(capsys, command, "--help")

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from pixace import progress
-from pixace.progress import LINE_EVERY_S, Bar, duration, silent
+from pixace.progress import LINE_EVERY_S, Bar, byte_count, duration, silent
 
 
 class Clock:
@@ -99,3 +99,37 @@ def test_silent_shows_nothing(capsys):
 )
 def test_durations_for_people(seconds, text):
     assert duration(seconds) == text
+
+
+def test_bytes_are_shown_with_their_rate_and_the_time_left(clock, capsys):
+    with Bar("downloading a", in_bytes=True) as bar:
+        bar(500_000_000, 575_000_000)  # begun by an earlier process
+        clock.now += 10
+        bar(525_000_000, 575_000_000)
+    assert capsys.readouterr().err == "downloading a 525 MB of 575 MB  2.5 MB/s  20s left\n"
+
+
+def test_bytes_of_an_unknown_total_are_shown_now_and_then(clock, capsys):
+    with Bar("downloading a", in_bytes=True) as bar:
+        for done in range(11):
+            bar(done * 1000, 0)
+            clock.now += 1
+    assert capsys.readouterr().err.splitlines() == ["downloading a 5.0 kB  1.0 kB/s", "downloading a 10 kB  1.0 kB/s"]
+
+
+def test_a_terminal_shows_bytes_too(clock, monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(progress.sys, "stderr", screen)
+    with Bar("downloading a", in_bytes=True) as bar:
+        bar(0, 2_000_000)
+        bar(1_000_000, 2_000_000)
+        bar(1_000_000, 0)
+    assert "downloading a" in screen.getvalue() and "MB" in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (84_000, "84 kB"), (999_999, "1.0 MB"), (4.2e12, "4200 GB")],
+)
+def test_byte_counts_are_short(count, text):
+    assert byte_count(count) == text

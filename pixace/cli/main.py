@@ -18,12 +18,16 @@ COMMANDS = {
     "tokenize": "show pictures under several bit depths, with the loss of quality",
     "import": "make a model of Trax's model.pkl.gz, or of an exported file",
     "export": "write a model as one safetensors file, or as Trax loads it",
+    "download": "download models, or pictures to train on",
+    "publish": "write a model as a folder with a card, for `pixace download` from any web server",
 }
 LESS_MEMORY = defaultdict(
     lambda: "smaller or fewer pictures",
     train="a smaller --batch_size, --accumulate, --residual=remat, --model_type=reformer or a smaller model",
     predict="a smaller --batch_size or --scale, or fewer prompts or temperatures",
-    **dict.fromkeys(("import", "export"), "a machine with more of it: the file's weights must fit"),
+    **dict.fromkeys(
+        ("import", "export", "download", "publish"), "a machine with more of it: the file's weights must fit"
+    ),
 )
 USAGE = "usage: pixace COMMAND [--flags]\n"
 

@@ -1,0 +1,56 @@
+"""`pixace publish`"""
+
+from collections.abc import Sequence
+
+from pixace import devices
+from pixace.cli.flags import FlagSet
+from pixace.errors import ConfigError
+
+ABOUT = (
+    "Write a model as a folder for others: weights, configuration without paths of this computer, a card with its "
+    "figures, a sheet of drawn pictures, and a manifest of checksums. Put it on any web server or on the Hugging Face "
+    "hub, and `pixace download` with its address takes it."
+)
+
+
+def make_flags() -> FlagSet:
+    """The flags of this command."""
+    flags = FlagSet("pixace publish --model_name=NAME --out=FOLDER [--flags]", ABOUT)
+    flags.add("model_name", None, str | None, "name of the model in WEIGHTS_DIR", "where")
+    flags.add("weights_dir", "model-weights", str, "folder that holds the models", "where")
+    flags.add_alias("model_dir", "weights_dir")
+    flags.add("checkpoint", None, str | None, "folder or file of a model, instead of a name", "where")
+    flags.add("out", None, str | None, "the new folder", "where")
+    flags.add("device", "auto", str, "what to draw the sheet on", "where", devices.DEVICES)
+    flags.add(
+        "dtype", "float32", str, "numbers of the weights: float32 or bfloat16, half the size", "what to write",
+        ("float32", "bfloat16"),
+    )  # fmt: skip
+    flags.add("n_samples", 9, int, "pictures on the sheet; 0 for none", "what to write")
+    flags.add("temperature", 1.0, float, "temperature of these pictures", "what to write")
+    flags.add("seed", 0, int, "seed of these pictures", "what to write")
+    flags.add(
+        "licence", None, str | None, "short name of the licence for the card, such as apache-2.0", "what to write"
+    )
+    return flags
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Publish; returns the exit code."""
+    flags = make_flags()
+    given, _ = flags.parse(arguments)
+    options = {name: given.get(name, flags.default(name)) for name in flags.names}
+    name, checkpoint, out = options["model_name"], options["checkpoint"], options["out"]
+    if not name and not checkpoint:
+        raise ConfigError("which model? give its name as --model_name=NAME, or its folder or file as --checkpoint=PATH")
+    if name and checkpoint:
+        raise ConfigError(f"--model_name={name} and --checkpoint={checkpoint} each name a model; give one of them")
+    if not out:
+        raise ConfigError("where to? --out=FOLDER is needed")
+    devices.prepare(options["device"])
+    from pixace.zoo.publish import publish_model
+
+    drawing = {key: options[key] for key in ("dtype", "n_samples", "temperature", "seed", "licence")}
+    folder = publish_model(checkpoint or name, out, None if checkpoint else options["weights_dir"], **drawing)
+    print(f"published in {folder}; put the folder on a web server or a hub, and read its README.md first")
+    return 0
