@@ -113,7 +113,7 @@ class Container:
         self.folder.mkdir(mode=0o755)
         self.commands.mkdir(mode=0o755)
         shutil.copy(ROOT / "docker/entrypoint", place / "entrypoint")
-        self.command("pixace", 'echo "ran as $(id -u):$(id -g): $*"')
+        self.command("pixace", "printf 'ran as %s:' $(id -u):$(id -g); printf ' <%s>' \"$@\"")
         self.command("id", 'case $1 in -u) echo "${USER_ID%:*}" ;; *) echo "${USER_ID#*:}" ;; esac')
         self.command("stat", 'case $1 in *%m) echo "$MOUNT" ;; *) echo "$OWNER" ;; esac')
         self.command("grep", 'test "$ROOTLESS" = no')  # the only grep is the one for the machine's own root
@@ -155,19 +155,19 @@ def container():
 
 def test_root_becomes_the_owner_of_the_volume(container):
     assert container.run("train", "--images=my pictures", user="0:0", owner="1234:100") == (
-        "ran as 1234:100: train --images=my pictures",
+        "ran as 1234:100: <train> <--images=my pictures>",
         "",
     )
 
 
 def test_a_user_who_was_named_stays(container):
-    assert container.run("predict", user="1234:1234", owner="1234:1234") == ("ran as 1234:1234: predict", "")
-    assert container.run("predict", user="77:77", owner="1234:1234") == ("ran as 77:77: predict", "")
+    assert container.run("predict", user="1234:1234", owner="1234:1234") == ("ran as 1234:1234: <predict>", "")
+    assert container.run("predict", user="77:77", owner="1234:1234") == ("ran as 77:77: <predict>", "")
 
 
 def test_a_volume_of_root_is_worked_in_as_root_and_it_is_said(container):
     out, said = container.run("predict", user="0:0", owner="0:0")
-    assert out == "ran as 0:0: predict"
+    assert out == "ran as 0:0: <predict>"
     assert said.startswith("pixace: working as root, because") and 'sudo chown "$(id -u):$(id -g)"' in said
     assert container.run("predict", user="0:0", owner="0:0", ROOTLESS="yes") == (out, "")
 
@@ -191,7 +191,7 @@ def test_a_volume_that_cannot_be_written_is_named_in_one_line_and_the_command_st
     container, user, owner, facts, hint
 ):
     out, said = container.run("predict", user=user, owner=owner, writable=False, **facts)
-    assert out.endswith(": predict")
+    assert out.endswith(": <predict>")
     assert hint in said and said.startswith("pixace: ") and "\n" not in said
 
 
