@@ -1,8 +1,10 @@
 """Which device does the work: chosen once, said aloud, never silently another one."""
 
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from pixace.folders import cache_folder
 
 DEVICES = ("auto", "cpu", "gpu", "tpu")
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+_LOOK_FOR_DRIVER = "is there a driver (nvidia-smi), and was a container started with --gpus all?"
 
 
 def prepare(device: str = "auto", deterministic: bool = False) -> None:
@@ -38,27 +41,54 @@ def prepare(device: str = "auto", deterministic: bool = False) -> None:
 
 
 def find_devices(device: str = "auto") -> Sequence[Any]:
-    """The devices to use.
+    """The devices to use; a warning says why GPU support that is installed did not start.
 
     Raises:
         PixaceError: if the kind that was asked for is not there.
     """
     import jax
 
-    try:
-        found = jax.local_devices() if device == "auto" else jax.local_devices(backend=device)
-    except (RuntimeError, AssertionError) as error:  # the latter where the only platform allowed is not installed
-        raise PixaceError(_why_none(device, str(error))) from None
+    with _failed_plugins() as failures:
+        try:
+            found = jax.local_devices() if device == "auto" else jax.local_devices(backend=device)
+        except (RuntimeError, AssertionError) as error:  # the latter where the only platform allowed is not installed
+            raise PixaceError(_why_none(device, str(error), failures)) from None
+    for failure in failures if device == "auto" else ():
+        print(f"warning: JAX's GPU support did not start ({failure}); {_LOOK_FOR_DRIVER}", file=sys.stderr)
     return found[:1] if found[0].platform == "cpu" else found  # a CPU's cores work as one device
 
 
-def _why_none(device: str, reason: str) -> str:
-    reason = reason.partition("\n")[0][:200]
+@contextmanager
+def _failed_plugins() -> Iterator[list[str]]:
+    """Why plugins of JAX, such as that for CUDA, did not start, one line each; JAX logs tracebacks instead."""
+    failures: list[str] = []
+
+    def note(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1]:
+            failures.append(_first_line(str(record.exc_info[1])))
+        return not record.exc_info
+
+    logger = logging.getLogger("jax._src.xla_bridge")
+    logger.addFilter(note)
+    try:
+        yield failures
+    finally:
+        logger.removeFilter(note)
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0][:200]
+
+
+def _why_none(device: str, reason: str, failures: Sequence[str]) -> str:
+    reason = _first_line(failures[0] if failures and device != "tpu" else reason)
     if not reason or reason.startswith("Unknown backend"):
         reason = "it was not found, or JAX has no support for it installed"
     allowed = os.environ.get("JAX_PLATFORMS")
     where = f" while JAX_PLATFORMS={allowed} is set" if allowed else ""
-    hint = "; pip install '.[cuda]' brings GPU support" if device == "gpu" and not allowed else ""
+    hint = ""
+    if device == "gpu" and not allowed:
+        hint = f"; {_LOOK_FOR_DRIVER}" if failures else "; pip install '.[cuda]' brings GPU support"
     kind = "device" if device == "auto" else device
     return f"--device={device}: there is no {kind} that JAX can use{where} ({reason}){hint}; --device=cpu always works"
 
