@@ -50,6 +50,7 @@ def evaluate(capsys, *flags: str) -> tuple[dict, str]:
     return json.loads(out), err
 
 
+@pytest.mark.subset
 def test_the_command_prints_saves_and_tracks_the_same_figures(here, capsys):
     code, out, err = answer(capsys, "evaluate", "--model_name=m", "--n_samples=5")
     assert code == 0 and "device: CPU" in err and "Traceback" not in err

@@ -35,6 +35,7 @@ def test_a_model_without_output_weights_has_ln_v_nats_a_token(arch):
     assert found.nats_a_token.error == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.subset
 @pytest.mark.parametrize("name", list(tiny.MODELS))
 def test_losses_agree_with_log_probs_token_by_token(name):
     config = tiny.tiny_config(tokenizer=SMALL, **tiny.MODELS[name])
@@ -90,6 +91,7 @@ def test_figures_of_known_losses():
     assert Estimate.of(np.array([3.0])) == Estimate(3.0, None)
 
 
+@pytest.mark.subset
 def test_cells_of_one_bit_a_channel_halve_each_channel():
     sizes = count_cells(TokenizerConfig(tokenizer="rgb", bitdepth=(1, 1, 1)))
     assert sizes.tolist() == [0, 0, *[128**3] * 8]

@@ -45,6 +45,7 @@ def test_a_set_has_no_distance_from_itself_in_any_order():
     assert sliced_wasserstein(points, points[rng(2).permutation(500)], directions) == pytest.approx(0, abs=1e-7)
 
 
+@pytest.mark.subset
 def test_in_one_dimension_a_shift_is_its_own_distance():
     points = rng().standard_normal((300, 1)).astype(np.float32)
     directions = random_directions(1, 7, rng())
@@ -183,7 +184,7 @@ def test_known_training_pictures_are_no_measure_of_copies():
 
 def test_duplicates_that_are_usual_in_the_data_are_no_verdict_on_the_model():
     held_out = np.concatenate([np.zeros(20), np.full(80, 5.0)])  # a fifth of the real pictures occur twice
-    assert judge(np.concatenate([np.zeros(40), np.full(160, 5.0)]), held_out, 10).verdict == "no sign of copying"
+    assert judge(np.concatenate([np.zeros(40), np.full(160, 5.0)]), held_out, 10).verdict.startswith("no more")
     assert judge(np.zeros(200), held_out, 10).verdict.startswith("200 of 200")
 
 

@@ -102,11 +102,19 @@ def judge(drawn: np.ndarray, held_out: np.ndarray, training_pictures: int) -> Co
         chance=chance,
         duplicates=duplicates,
         held_out_duplicates=held_out_duplicates,
-        verdict=_verdict(len(drawn), near, chance, duplicates, held_out_duplicates, n),
+        verdict=_verdict(len(drawn), near, chance, duplicates, held_out_duplicates, n, threshold),
     )
 
 
-def _verdict(drawn: int, near: int, chance: float, duplicates: int, held_out_duplicates: int, held_out: int) -> str:
+def _verdict(
+    drawn: int,
+    near: int,
+    chance: float,
+    duplicates: int,
+    held_out_duplicates: int,
+    held_out: int,
+    threshold: float,
+) -> str:
     if 2 * held_out_duplicates > held_out:
         return "cannot tell: most of the pictures to compare with are training pictures themselves"
     usual = (held_out_duplicates + 1) / (held_out + 1)
@@ -114,6 +122,8 @@ def _verdict(drawn: int, near: int, chance: float, duplicates: int, held_out_dup
         return f"{duplicates} of {drawn} drawn pictures are training pictures, pixel by pixel"
     if at_least(near, drawn, chance) < SURE:
         return "the model draws near copies of training pictures more often than chance: look at the nearest ones"
+    if threshold == 0:  # nothing can be nearer
+        return "no more duplicates than among held-out pictures; these are too often duplicates to tell more"
     return "no sign of copying"
 
 

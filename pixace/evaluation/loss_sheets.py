@@ -18,8 +18,9 @@ def loss_map(by_position: np.ndarray, count: int, model: str) -> Image.Image:
     low, high = float(by_position.min()), float(np.percentile(by_position, SPAN))
     tile = Block([[Tile(colours_of(by_position, low, high))]], width=384).draw()
     notes = [
-        f"least {by_position.min():.3f}, mean {by_position.mean():.3f}, most {by_position.max():.3f} nats a token",
-        f"mean over {count:,} pictures of {model}",
+        f"Least {by_position.min():.3f}, mean {by_position.mean():.3f}, most {by_position.max():.3f} nats a token.",
+        f"Mean over {count:,} pictures, of {model}.",
+        *_cut_off(by_position, high),
     ]
     return page("Loss of each pixel", [tile, scale_bar(tile.height, low, high, UNIT)], notes)
 
@@ -40,9 +41,13 @@ def best_and_worst(
         if part
     ]
     bar = scale_bar(min(blocks[0].height, 480), 0.0, high, UNIT)
-    return page(
-        f"The pictures that {model} finds most and least likely", [*blocks, bar], ["each beside the loss of its pixels"]
-    )
+    notes = ["Each beside the loss of its pixels.", *_cut_off(losses, high)]
+    return page(f"The pictures that {model} finds most and least likely", [*blocks, bar], notes)
+
+
+def _cut_off(values: np.ndarray, high: float) -> list[str]:
+    """A line that says so where the scale of colours ends below the largest value."""
+    return [f"The brightest colour stands for {high:.2f} nats and more."] if values.max() > high else []
 
 
 def extremes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
