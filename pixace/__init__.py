@@ -16,6 +16,8 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from pixace.errors import ConfigError, PixaceError
+    from pixace.evaluation.evaluate import evaluate
+    from pixace.evaluation.figures import Evaluation
     from pixace.exchange import export_model, import_model
     from pixace.sampling.model import Model, load
     from pixace.sampling.predictor import Predictor, get_predictor
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ConfigError": "pixace.errors",
+    "Evaluation": "pixace.evaluation.figures",
     "Model": "pixace.sampling.model",
     "PixaceError": "pixace.errors",
     "Predictor": "pixace.sampling.predictor",
     "Tokenizer": "pixace.tokenizer",
     "Trainer": "pixace.training.trainer",
     "download_model": "pixace.zoo.download",
+    "evaluate": "pixace.evaluation.evaluate",
     "export_model": "pixace.exchange",
     "get_predictor": "pixace.sampling.predictor",
     "get_trainer": "pixace.training.trainer",
@@ -44,12 +48,14 @@ _HOMES = {
 
 __all__ = [
     "ConfigError",
+    "Evaluation",
     "Model",
     "PixaceError",
     "Predictor",
     "Tokenizer",
     "Trainer",
     "download_model",
+    "evaluate",
     "export_model",
     "get_predictor",
     "get_trainer",

@@ -13,7 +13,7 @@ import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,10 +33,11 @@ CACHE_VERSION = 2  # to be raised when the same files give other tokens, or the 
 
 @dataclass(frozen=True)
 class TokenSet:
-    """Tokens (N, T) uint16, perhaps a memory map, and what was left out: (file, reason)."""
+    """Tokens (N, T) uint16, perhaps a memory map, what was left out: (file, reason), and the file of each row."""
 
     tokens: np.ndarray
     skipped: tuple[tuple[str, str], ...] = ()
+    files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -83,7 +84,8 @@ def load_folder(
         cached = _read(tokens_file, header_file)
     if cached is None:
         raise PixaceError(f"{tokens_file} was damaged while it was written; is another program working there?")
-    return cached
+    left_out = {name for name, _ in cached.skipped}
+    return replace(cached, files=tuple(str(root / name) for name in names if name not in left_out))
 
 
 def _digest(root: Path, names: list[str], config: TokenizerConfig) -> str:
@@ -166,7 +168,10 @@ def split(tokens: TokenSet, fraction: float) -> tuple[TokenSet, TokenSet]:
     count = round(len(tokens) * fraction)
     if not 0 < count < len(tokens):
         raise PixaceError(f"--val_fraction={fraction} of {len(tokens)} pictures leaves one side empty")
-    return TokenSet(tokens.tokens[count:], tokens.skipped), TokenSet(tokens.tokens[:count])
+    return (
+        TokenSet(tokens.tokens[count:], tokens.skipped, tokens.files[count:]),
+        TokenSet(tokens.tokens[:count], files=tokens.files[:count]),
+    )
 
 
 def batch_at(

@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "sampling": WORK | BASICS | PICTURES | {"trax_engine"},
     "training": WORK | BASICS | PICTURES | {"sampling", "trax_engine"},
     "trax_engine": WORK | {"sampling", "training", *BASICS},
-    "evaluate": WORK | BASICS | PICTURES | {"sampling", "planner"},
+    "evaluation": WORK | BASICS | PICTURES | {"sampling", "planner", "training.pictures"},
     "planner": WORK | BASICS | PICTURES | {"sampling"},
     **{
         name: {"tokenizer", "dataset", "checkpoints", "tracking", "progress", "training.optimizers", "devices"}

@@ -15,6 +15,7 @@ from pixace.errors import ConfigError, PixaceError
 COMMANDS = {
     "train": "train a model on a folder of pictures, or go on with its training",
     "predict": "draw new pictures, or complete prompts, with a trained model",
+    "evaluate": "measure a model: likelihood, bits a dimension, quality of what it draws, copies",
     "tokenize": "show pictures under several bit depths, with the loss of quality",
     "import": "make a model of Trax's model.pkl.gz, or of an exported file",
     "export": "write a model as one safetensors file, or as Trax loads it",
@@ -28,6 +29,7 @@ LESS_MEMORY = defaultdict(
     **dict.fromkeys(
         ("import", "export", "download", "publish"), "a machine with more of it: the file's weights must fit"
     ),
+    evaluate="a smaller --batch_size, --n_images or --n_samples",
 )
 USAGE = "usage: pixace COMMAND [--flags]\n"
 

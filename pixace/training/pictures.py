@@ -13,14 +13,12 @@ def load_pictures(
     config: TrainConfig, tokenizer: TokenizerConfig, log: Path, say: Callable[[str], None]
 ) -> tuple[TokenSet, TokenSet]:
     """Training and validation pictures; broken files are left out, counted aloud and listed in `log`."""
-    train_set = _load(str(config.images), tokenizer, "reading pictures", _inside(config))
+    train_set, val_set = training_folder(config, tokenizer)
     skipped = [(str(config.images), *entry) for entry in train_set.skipped]
     if config.val_images:
         val_set = _load(config.val_images, tokenizer, "reading validation pictures")
         skipped += [(config.val_images, *entry) for entry in val_set.skipped]
-    elif config.val_fraction > 0:
-        train_set, val_set = split(train_set, config.val_fraction)
-    else:
+    elif val_set is None:
         val_set = train_set
         say("warning: no --val_images and no --val_fraction: validation uses the training pictures")
     if skipped:
@@ -30,6 +28,18 @@ def load_pictures(
         for line in lines[:5]:
             say(f"  {line}")
     return train_set, val_set
+
+
+def training_folder(config: TrainConfig, tokenizer: TokenizerConfig) -> tuple[TokenSet, TokenSet | None]:
+    """The pictures in a run's training folder: those to learn from, and those that `val_fraction` holds out, if any.
+
+    Raises:
+        PixaceError: if there is no such folder, or one side is empty.
+    """
+    found = _load(str(config.images), tokenizer, "reading pictures", _inside(config))
+    if not config.val_images and config.val_fraction > 0:
+        return split(found, config.val_fraction)
+    return found, None
 
 
 def _inside(config: TrainConfig) -> str | None:
