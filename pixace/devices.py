@@ -37,7 +37,7 @@ def prepare(device: str = "auto", deterministic: bool = False) -> None:
         return  # works as well, only slower to start
     if os.access(folder, os.W_OK):
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def find_devices(device: str = "auto") -> Sequence[Any]:

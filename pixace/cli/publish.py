@@ -32,6 +32,7 @@ def make_flags() -> FlagSet:
     flags.add(
         "licence", None, str | None, "short name of the licence for the card, such as apache-2.0", "what to write"
     )
+    flags.add("about", None, str | None, "a paragraph for the card, such as what the pictures were", "what to write")
     return flags
 
 
@@ -50,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     devices.prepare(options["device"])
     from pixace.zoo.publish import publish_model
 
-    drawing = {key: options[key] for key in ("dtype", "n_samples", "temperature", "seed", "licence")}
+    drawing = {key: options[key] for key in ("dtype", "n_samples", "temperature", "seed", "licence", "about")}
     folder = publish_model(checkpoint or name, out, None if checkpoint else options["weights_dir"], **drawing)
     print(f"published in {folder}; put the folder on a web server or a hub, and read its README.md first")
     return 0

@@ -21,6 +21,7 @@ class Facts:
     figures: dict[str, float]
     seed: int | None
     licence: str | None
+    about: str | None
 
 
 def figures_at(folder: Path, step: int) -> dict[str, float]:
@@ -58,6 +59,7 @@ def card(config: RunConfig, facts: Facts) -> str:
         [
             *[*head, "---", "", f"# {facts.name}", ""],
             f"A model that draws pictures of {edge}x{edge} pixels, one pixel after another, made with pixace.",
+            *([facts.about] if facts.about else []),
             *["", *picture, "```sh", *use, "```", "", *_table("", "", rows), "", *_table("file", "", files), ""],
         ]
     )

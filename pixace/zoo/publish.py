@@ -27,6 +27,7 @@ def publish_model(
     temperature: float = 1.0,
     seed: int = 0,
     licence: str | None = None,
+    about: str | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Path:
     """Write `weights.safetensors`, `config.json`, `README.md`, `sheet.png` and `manifest.json`; returns the folder.
@@ -41,6 +42,7 @@ def publish_model(
         n_samples: pictures on the sheet; 0 for no sheet.
         temperature, seed: of these pictures.
         licence: its short name, for the card.
+        about: a paragraph for the card, such as what the pictures were.
         say: takes lines for people (default: printed on standard error).
 
     Raises:
@@ -81,6 +83,7 @@ def publish_model(
             figures=figures_at(found.path, step) if found.path.is_dir() else {},
             seed=seed if n_samples else None,
             licence=licence,
+            about=about,
         )
         (folder / "README.md").write_text(card(found.config, facts), encoding="utf8")
         name_folder(folder, out)
