@@ -18,6 +18,8 @@ COMMANDS = {
     "tokenize": "show pictures under several bit depths, with the loss of quality",
     "import": "make a model of Trax's model.pkl.gz, or of an exported file",
     "export": "write a model as one safetensors file, or as Trax loads it",
+    "plan": "tell the memory and time that a training run will take, before it starts",
+    "doctor": "tell what this machine has, how fast it is, and what is missing",
 }
 LESS_MEMORY = defaultdict(
     lambda: "smaller or fewer pictures",
