@@ -77,11 +77,11 @@ def main() -> None:
 def configurations(line: str) -> tuple[ModelConfig, TrainConfig]:
     """The model and the run of flags of `pixace train`."""
     given, _ = make_flags().parse(line.split())
-    parts = [
-        section(**{name: value for name, value in given.items() if name in hints_of(section)})
+    tokenizer, options, training = (
+        {name: value for name, value in given.items() if name in hints_of(section)}
         for section in (TokenizerConfig, ModelOptions, TrainConfig)
-    ]
-    return parts[1].build(parts[0]), parts[2]
+    )
+    return ModelOptions(**options).build(TokenizerConfig(**tokenizer)), TrainConfig(**training)
 
 
 def measure(model: ModelConfig, training: TrainConfig, steps: int) -> dict[str, Any]:

@@ -26,7 +26,8 @@ def make_flags() -> FlagSet:
     """The flags of this command: those of `pixace train`, and its own."""
     flags = train_flags()
     flags.command, flags.about = "pixace plan [flags of pixace train] [--memory=10GB]", ABOUT
-    flags.add("memory", None, str | None, "memory of the device, such as 10GB (default: what is free here)", "the plan")
+    help = "memory that training may use, such as 10GB (default: what is free here; of a GPU JAX takes three quarters)"
+    flags.add("memory", None, str | None, help, "the plan")
     flags.add("n_pictures", None, int | None, "training pictures (default: those in --images)", "the plan")
     flags.add("draw", 16, int, "pictures that `pixace predict` will draw at a time", "the plan")
     flags.add("json", False, bool, "print one JSON object, for machines", "the plan")
@@ -73,14 +74,13 @@ def _configurations(given: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
     base = _known(given)
     if base is not None:
         check_agrees(base, given, "the model that is there")
-        changes = {name: value for name, value in given.items() if name in hints_of(TrainConfig)}
-        return base.model, dataclasses.replace(base.training or TrainConfig(), **changes)
-    parts = [
-        section(**{name: value for name, value in given.items() if name in hints_of(section)})
-        for section in (TokenizerConfig, ModelOptions, TrainConfig)
-    ]
-    tokenizer, options, training = parts
-    return options.build(tokenizer), training
+        return base.model, dataclasses.replace(base.training or TrainConfig(), **_part(given, TrainConfig))
+    tokenizer = TokenizerConfig(**_part(given, TokenizerConfig))
+    return ModelOptions(**_part(given, ModelOptions)).build(tokenizer), TrainConfig(**_part(given, TrainConfig))
+
+
+def _part(given: dict[str, Any], section: type) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name in hints_of(section)}
 
 
 def _known(given: dict[str, Any]) -> RunConfig | None:
