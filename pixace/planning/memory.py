@@ -96,8 +96,8 @@ def training_memory(model: ModelConfig, training: TrainConfig) -> TrainingMemory
 def drawing_memory(model: ModelConfig, pictures: int) -> dict[str, int]:
     """Bytes by share that drawing so many pictures at a time needs: weights, their copy in drawing order, KV cache.
 
-    Both copies of the weights live as long as the model does. The cache is updated in place; but on a CPU XLA copies it
-    once where attention is local, and where it holds bfloat16, which the products there need as float32.
+    Both copies of the weights live as long as the model does. The cache is updated in place; but on a CPU XLA copies
+    it where it holds bfloat16, and most of it where attention is local.
     """
     weights = weight_sizes(model)
     element = 2 if model.dtype == "bfloat16" else FLOAT
@@ -109,7 +109,7 @@ def drawing_memory(model: ModelConfig, pictures: int) -> dict[str, int]:
         if in_layer or (name == "output" and element < FLOAT):  # the rest stays as it is
             copied += math.prod(weight.shape) * (element if len(weight.shape) > 1 + in_layer else FLOAT)
     logits = 6 * FLOAT * pictures * model.vocab_size  # with noise and what the filters compare
-    again = cache if model.attention == "local" or element < FLOAT else 0
+    again = cache if element < FLOAT else round(0.8 * cache) if model.attention == "local" else 0
     return {"weights": weights.all, "copy": copied, "cache": cache, "temporaries": logits + again}
 
 
