@@ -38,7 +38,7 @@ def what_fits(model: ModelConfig, training: TrainConfig, available: int) -> str 
 
 
 def _changes(model: ModelConfig, training: TrainConfig) -> Iterator[tuple[str, ModelConfig, TrainConfig]]:
-    """Flags and what they lead to: accumulation, layers computed again, both, the reformer, a smaller batch."""
+    """Flags and what they lead to: accumulation, layers computed again, the reformer, attention to near pixels."""
     batch, now = training.batch_size, training.accumulate
     parts = [n for n in range(now + 1, batch + 1) if batch % n == 0]
     cut = [(f"--accumulate={n}", dataclasses.replace(training, accumulate=n)) for n in parts]
@@ -51,9 +51,12 @@ def _changes(model: ModelConfig, training: TrainConfig) -> Iterator[tuple[str, M
         reversible = dataclasses.replace(model, residual="reversible")
         yield "--model_type=reformer", reversible, training
         yield from ((f"--model_type=reformer {flags}", reversible, changed) for flags, changed in cut)
-    if training.optimizer == "muon" and model.residual != "plain":
-        smallest = dataclasses.replace(training, optimizer="adamw", accumulate=batch)
-        yield f"--optimizer=adamw --accumulate={batch}", model, smallest
+    if model.attention == "full" and model.arch == "base":
+        near = dataclasses.replace(model, attention="local", window=2 * model.width)
+        yield "--attention=local", near, training
+        yield from ((f"--attention=local {flags}", near, changed) for flags, changed in cut)
+        near = dataclasses.replace(near, residual="reversible")
+        yield from ((f"--attention=local --model_type=reformer {flags}", near, changed) for flags, changed in cut)
 
 
 def warning(model: ModelConfig, training: TrainConfig, available: int, where: str) -> str | None:
