@@ -47,7 +47,7 @@ def _changes(model: ModelConfig, training: TrainConfig) -> Iterator[tuple[str, M
         again = dataclasses.replace(model, residual="remat")
         yield "--residual=remat", again, training
         yield from ((f"--residual=remat {flags}", again, changed) for flags, changed in cut)
-    if model.residual != "reversible" and model.arch == "base":
+    if model.residual == "plain" and model.arch == "base":
         reversible = dataclasses.replace(model, residual="reversible")
         yield "--model_type=reformer", reversible, training
         yield from ((f"--model_type=reformer {flags}", reversible, changed) for flags, changed in cut)
@@ -55,8 +55,9 @@ def _changes(model: ModelConfig, training: TrainConfig) -> Iterator[tuple[str, M
         near = dataclasses.replace(model, attention="local", window=2 * model.width)
         yield "--attention=local", near, training
         yield from ((f"--attention=local {flags}", near, changed) for flags, changed in cut)
-        near = dataclasses.replace(near, residual="reversible")
-        yield from ((f"--attention=local --model_type=reformer {flags}", near, changed) for flags, changed in cut)
+        if model.residual == "plain":
+            near = dataclasses.replace(near, residual="reversible")
+            yield from ((f"--attention=local --model_type=reformer {flags}", near, changed) for flags, changed in cut)
 
 
 def warning(model: ModelConfig, training: TrainConfig, available: int, where: str) -> str | None:
