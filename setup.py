@@ -16,6 +16,7 @@ setup(
         "numpy>=2.0",
         "optax>=0.2.8,<0.3",
         "orbax-checkpoint>=0.11.36,<0.13",
+        "packaging>=24",
         "pillow>=11",
         "rich>=13",
         "safetensors>=0.5",

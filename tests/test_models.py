@@ -184,7 +184,7 @@ def test_chunked_loss_equals_whole_logits(monkeypatch):
 
     expected, wanted = jax.value_and_grad(whole, argnums=(0, 1, 2))(features, output, bias)
     for bound in (1, 3 * 50 * 7, 10**9):  # a position at a time, 6 of 60, all
-        monkeypatch.setattr("pixace.ops.loss.CHUNK_LOGITS", bound)
+        monkeypatch.setattr("pixace.ops.blocking.CHUNK_LOGITS", bound)
         loss, found = jax.value_and_grad(chunked, argnums=(0, 1, 2))(features, output, bias)
         assert float(loss) == pytest.approx(float(expected), rel=1e-6)
         close(found, wanted, 1e-5)

@@ -21,6 +21,8 @@ COMMANDS = {
     "export": "write a model as one safetensors file, or as Trax loads it",
     "download": "download models, or pictures to train on",
     "publish": "write a model as a folder with a card, for `pixace download` from any web server",
+    "plan": "tell the memory and time that a training run will take, before it starts",
+    "doctor": "tell what this machine has, how fast it is, and what is missing",
 }
 LESS_MEMORY = defaultdict(
     lambda: "smaller or fewer pictures",

@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from pixace.ops.blocking import block_length
+
 IMPLEMENTATIONS = ("blocks", "whole", "cudnn")
-SMALLEST_BLOCK, LARGEST_BLOCK = 64, 256  # queries a block; an eighth of the positions between these
 _log = logging.getLogger("pixace")
 
 
@@ -42,7 +43,7 @@ def causal_attention(
     q, k, v = (x.swapaxes(1, 2) for x in (q * q.shape[-1] ** -0.5, k, v))  # (B, H, T, K): plain batched products
     key = key if dropping else None
     length = q.shape[2]
-    block = length if implementation == "whole" else min(max(length // 8, SMALLEST_BLOCK), LARGEST_BLOCK)
+    block = length if implementation == "whole" else block_length(length)
     attend = jax.checkpoint(_block, static_argnums=(4, 5)) if block < length else _block
     parts = []
     for start in range(0, length, block):

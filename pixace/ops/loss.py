@@ -8,7 +8,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-CHUNK_LOGITS = 2**24  # at most so many logits (64 MiB in float32) exist at a time
+from pixace.ops.blocking import chunk_length
 
 
 def token_losses(
@@ -25,7 +25,7 @@ def token_losses(
         (B, T) float32 and (B, T) bool.
     """
     batch, length, _ = features.shape
-    chunk = _chunk_length(length, batch * output.shape[0])
+    chunk = chunk_length(length, batch * output.shape[0])
 
     # The chunk's logits are made again in the backward pass rather than kept.
     @partial(jax.checkpoint, prevent_cse=False)
@@ -51,9 +51,3 @@ def token_losses(
 def _joined(parts: jax.Array) -> jax.Array:
     """Chunks (n, B, T / n) to (B, T)."""
     return jnp.moveaxis(parts, 0, 1).reshape(parts.shape[1], -1)
-
-
-def _chunk_length(length: int, logits_per_position: int) -> int:
-    """The largest divisor of `length` whose logits stay within the bound (1 at least)."""
-    most = max(1, CHUNK_LOGITS // logits_per_position)
-    return max(d for d in range(1, length + 1) if length % d == 0 and d <= most)

@@ -1,6 +1,7 @@
 """One run of training: from what its folder holds to the last step, and what it writes on the way."""
 
 import contextlib
+import dataclasses
 import math
 import signal
 import time
@@ -21,6 +22,8 @@ from pixace.errors import PixaceError
 from pixace.exchange import find_model
 from pixace.models.spec import Parameters, count_parameters
 from pixace.ops.attention import choose_implementation
+from pixace.planning.advice import warning
+from pixace.planning.machine import host_memory
 from pixace.progress import Bar, Progress, duration
 from pixace.sharding import make_mesh, sharding
 from pixace.sheets import save_picture
@@ -71,6 +74,22 @@ class Run:
         self.mesh = make_mesh(devices[:usable])
         model = self.model
         self.implementation = choose_implementation(devices[0].platform, model.dtype, model.d_head, model.d_value)
+        self._warn_of_memory(devices[0], usable)
+
+    def _warn_of_memory(self, device: Any, devices: int) -> None:
+        """Say so if a step will hardly fit into the device's memory; the run goes on all the same."""
+        if self.training.engine != "jax":
+            return  # the formula is that of our own step
+        statistics = (device.memory_stats() if device.platform != "cpu" else None) or {}
+        if "bytes_limit" in statistics:
+            free, where = statistics["bytes_limit"] - statistics.get("bytes_in_use", 0), "the device's memory"
+        elif device.platform == "cpu" and (host := host_memory()):
+            free, where = host.free, host.kind
+        else:
+            return
+        on_one = dataclasses.replace(self.training, batch_size=self.training.batch_size // devices)
+        if line := warning(self.model, on_one, free, where):
+            self.say(line)
 
     def go(self, weights_dir: Path, progress: Progress | None) -> Result:
         """Train to the end, or to a signal."""

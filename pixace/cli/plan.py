@@ -1,0 +1,126 @@
+"""`pixace plan`"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pixace.cli.flags import FlagSet
+from pixace.cli.train import make_flags as train_flags
+from pixace.config import ModelConfig, ModelOptions, RunConfig, TokenizerConfig, TrainConfig, check_agrees, hints_of
+from pixace.config_file import from_json
+from pixace.errors import ConfigError, PixaceError
+from pixace.folders import model_folder
+
+ABOUT = (
+    "Tell the memory and the time that `pixace train` with the same flags will take, without training or compiling "
+    "anything. The figures are by formula, checked on a CPU; they have not been checked on a GPU."
+)
+UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "": 1}
+OWN = ("memory", "n_pictures", "draw", "json")
+
+
+def make_flags() -> FlagSet:
+    """The flags of this command: those of `pixace train`, and its own."""
+    flags = train_flags()
+    flags.command, flags.about = "pixace plan [flags of pixace train] [--memory=10GB]", ABOUT
+    help = "memory that training may use, such as 10GB (default: what is free here; of a GPU JAX takes three quarters)"
+    flags.add("memory", None, str | None, help, "the plan")
+    flags.add("n_pictures", None, int | None, "training pictures (default: those in --images)", "the plan")
+    flags.add("draw", 16, int, "pictures that `pixace predict` will draw at a time", "the plan")
+    flags.add("json", False, bool, "print one JSON object, for machines", "the plan")
+    return flags
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Print the plan; returns the exit code."""
+    from pixace.planning.machine import MemoryFound, host_memory, known_rates, measure_rates, nvidia_memory
+    from pixace.planning.plan import make_plan, table
+
+    flags = make_flags()
+    given, _ = flags.parse(arguments)
+    own = {name: given.pop(name, flags.default(name)) for name in OWN}
+    for name in ("draw", "n_pictures"):
+        if own[name] is not None and own[name] < 1:
+            raise ConfigError(f"--{name}={own[name]}: at least 1 is needed")
+    device = given.get("device", "auto")
+    model, training = _configurations(given)
+    graphics = nvidia_memory() if device in ("auto", "gpu") else None
+    if own["memory"] is not None:
+        memory = MemoryFound("the memory given", _bytes(own["memory"]), _bytes(own["memory"]))
+    elif graphics is not None or device in ("gpu", "tpu"):
+        memory = graphics
+    else:
+        memory = host_memory()
+    on_cpu = graphics is None and device in ("auto", "cpu")
+    plan = make_plan(
+        model,
+        training,
+        memory=memory,
+        rates=(known_rates() or measure_rates()) if on_cpu else None,
+        n_pictures=own["n_pictures"] or _count(training),
+        drawing=own["draw"],
+    )
+    print(json.dumps(plan.to_json()) if own["json"] else table(plan, training))
+    return 0
+
+
+def _configurations(given: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
+    """What `pixace train` would make of these flags, without looking at the pictures."""
+    if given.get("engine") == "trax":
+        raise ConfigError("--engine=trax: only our own engine's memory and time are known")
+    base = _known(given)
+    if base is not None:
+        check_agrees(base, given, "the model that is there")
+        return base.model, dataclasses.replace(base.training or TrainConfig(), **_part(given, TrainConfig))
+    tokenizer = TokenizerConfig(**_part(given, TokenizerConfig))
+    return ModelOptions(**_part(given, ModelOptions)).build(tokenizer), TrainConfig(**_part(given, TrainConfig))
+
+
+def _part(given: dict[str, Any], section: type) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name in hints_of(section)}
+
+
+def _known(given: dict[str, Any]) -> RunConfig | None:
+    """What the folder of the run, or of the model that it starts from, says already."""
+    weights_dir = Path(given.get("weights_dir", "model-weights"))
+    folder = None
+    if given.get("model_name") and (weights_dir / given["model_name"] / "config.json").is_file():
+        folder = weights_dir / given["model_name"]
+    elif given.get("checkpoint"):
+        folder = model_folder(given["checkpoint"], weights_dir)
+    if folder is None:
+        return None
+    file = folder / "config.json"
+    try:
+        return from_json(file.read_text(encoding="utf8"), str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PixaceError(f"cannot read {file}: {error}") from None
+
+
+def _count(training: TrainConfig) -> int | None:
+    """Pictures in the training folder, None where there is none."""
+    if training.images is None:
+        return None
+    from pixace.images import find_pictures
+
+    return len(find_pictures(training.images))
+
+
+def _bytes(text: str) -> int:
+    """Bytes of a size such as 10GB, 800MiB or 8e9.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    number = text.strip().upper().rstrip("KMGIB")
+    unit = text.strip().upper()[len(number) :]
+    try:
+        size = float(number) * UNITS[unit]
+    except (ValueError, KeyError):
+        raise ConfigError(f"--memory={text}: a size such as 10GB or 800MiB is needed") from None
+    if not 0 < size < math.inf:
+        raise ConfigError(f"--memory={text}: it must be above 0")
+    return int(size)
