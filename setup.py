@@ -29,7 +29,7 @@ setup(
         "gdown": ["gdown>=6.5,<7"],  # the model on Google Drive
         # Trax's last release (2021) asks for no versions; it runs on these, with `pixace/trax_engine` round it.
         "trax": ["trax==1.4.1", "jax>=0.10.2,<0.11", "tensorflow==2.21.*", "tensorflow-text==2.21.*", "numpy<2.5"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff==0.17.5", "pyright[nodejs]==1.1.414", "scikit-image>=0.25"],
+        "dev": ["pytest>=8", "nbclient>=0.10", "ipykernel>=6.29", "pytest-xdist>=3.6", "ruff==0.17.5", "pyright[nodejs]==1.1.414", "scikit-image>=0.25"],
     },
     entry_points={"console_scripts": ["pixace = pixace.cli.main:main"]},
 )
