@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from pixace.errors import PixaceError
 from pixace.progress import Progress
 from pixace.sources.source import Picture, state_of
@@ -36,7 +38,7 @@ class TfdsSplit:
         self._label = "label" if "label" in labels else next(iter(labels), None)
         if self._image is None:
             raise PixaceError(f"{text}: the set holds no pictures; its features are {', '.join(features)}")
-        if "float" in str(images[self._image].dtype):
+        if np.dtype(images[self._image].np_dtype).kind == "f":
             raise PixaceError(f"{text}: the set's {self._image} is an array of floats, which is no picture here")
         self.classes = tuple(labels[self._label].names) if self._label else ()
         # What is skipped comes as the bytes of its file: pictures are opened as all others are.
@@ -50,9 +52,12 @@ class TfdsSplit:
         except Exception as error:  # whatever a damaged or very old set makes it raise
             raise PixaceError(f"{self.text}: {folder} cannot be read: {_one_line(error)}") from error
         if FORMAT not in formats:
+            info = builder.info
+            name = f"{info.name}/{info.config_name}" if info.config_name else info.name
             raise PixaceError(
-                f"{self.text} is prepared as {', '.join(formats)}, which only TensorFlow reads; convert it, where that "
-                f"is installed: tfds convert_format --dataset_version_dir={folder} --out_file_format={FORMAT}"
+                f"{self.text} is prepared as {' and '.join(formats)} in {folder}, not as {FORMAT}, which alone is read "
+                "here; prepare it anew in another folder, and name that in $TFDS_DATA_DIR: "
+                + _command(f"{name}:{info.version}", Path("ANOTHER_FOLDER"))
             )
         return builder
 
@@ -102,6 +107,8 @@ def _load(text: str) -> ModuleType:
         raise PixaceError(f"{text} needs TensorFlow Datasets and array_record: {INSTALL}")
     import tensorflow_datasets
 
+    if not hasattr(tensorflow_datasets, "builder_from_directory"):  # it logs what went wrong and goes on
+        raise PixaceError(f"{text}: TensorFlow Datasets cannot be imported; install it anew: {INSTALL}")
     return tensorflow_datasets
 
 
@@ -111,11 +118,13 @@ def _locate(text: str, tfds: ModuleType) -> tuple[Path, str | None]:
     parts = text.removeprefix("tfds:").split("/")
     name, version = _split_version(parts[0])
     folder, rest = home / name, parts[1:]
-    if rest and version is None:  # a configuration, if it carries the version or its folder is there
+    if not re.fullmatch(r"\w+", name) or len(rest) > 2 or "" in rest:
+        raise PixaceError(f"{text} is not of the form {FORM}")
+    if rest and version is None:  # the first may be a configuration, or already the split
         config, version = _split_version(rest[0])
-        if version is not None or (VERSION.fullmatch(config) is None and (folder / config).is_dir()):
+        if version is not None or len(rest) == 2 or (folder / config).is_dir():
             folder, rest = folder / config, rest[1:]
-    if not re.fullmatch(r"\w+", name) or len(rest) > 1 or "" in rest:
+    if len(rest) > 1:
         raise PixaceError(f"{text} is not of the form {FORM}")
     split = rest[0] if rest else None
     found = {path.name for path in folder.glob("*") if (path / INFO).is_file() and VERSION.fullmatch(path.name)}
@@ -137,14 +146,20 @@ def _how_to_prepare(text: str, folder: Path, home: Path, version: str | None, tf
     full = folder.relative_to(home)
     known, name = tfds.list_builders(with_community_datasets=False), full.parts[0]
     if name not in known:
-        close = get_close_matches(name, known, 1)
+        close = get_close_matches(name, known + [path.name for path in home.glob("*")], 1)
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{text}: there is no set {name} in {home} ($TFDS_DATA_DIR), and TensorFlow Datasets knows none{hint}"
     wanted = full.as_posix() + (f":{version}" if version else "")
     return (
-        f"{text} is not prepared in {home} ($TFDS_DATA_DIR); prepare it once, where TensorFlow is installed "
-        f"(pip install tensorflow): tfds build {wanted} --data_dir={home} --file_format={FORMAT}"
+        f"{text} is not prepared in {home} ($TFDS_DATA_DIR); prepare it once, where TensorFlow is installed, too "
+        f"({INSTALL} tensorflow): {_command(wanted, home)}"
     )
+
+
+def _command(name: str, home: Path) -> str:
+    """What prepares a set. TensorFlow Datasets' own command needs Apache Beam as well."""
+    options = f"data_dir='{home}', file_format='{FORMAT}'"
+    return f"python -c \"import tensorflow_datasets as t; t.builder('{name}', {options}).download_and_prepare()\""
 
 
 def _split_version(part: str) -> tuple[str, str | None]:
