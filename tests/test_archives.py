@@ -16,12 +16,13 @@ from pictures import noise
 from PIL import Image
 from runs import OPTIONS
 
-from pixace.config import TokenizerConfig
+from pixace.config import TokenizerConfig, TrainConfig
 from pixace.dataset import load_tokens
 from pixace.errors import PixaceError
 from pixace.progress import silent
 from pixace.sources import archive
 from pixace.sources.finding import find_source
+from pixace.training.pictures import load_pictures
 
 CONFIG = TokenizerConfig(image_size=8)
 COUNT = 40
@@ -276,6 +277,14 @@ def test_shards_of_webdataset_are_read_together_with_their_classes(tmp_path, cac
     missing = f"{tmp_path}/a-{{000..003}}.tar"
     with pytest.raises(PixaceError, match=r"a-003\.tar does not exist"):
         load_tokens(missing, CONFIG)
+
+
+def test_bad_files_whose_names_are_not_text_are_listed_too(tmp_path):
+    name = b"caf\xe9.png".decode("utf8", "surrogateescape")
+    file = pack_bytes(tmp_path / "a.tar", [(name, b"hello"), ("x.png", png(0))])
+    log, said = tmp_path / "log", []
+    load_pictures(TrainConfig(images=str(file)), CONFIG, log, said.append)
+    assert "caf\\udce9.png: the picture is not a picture" in log.read_text("utf8") and len(said) == 3
 
 
 def test_what_is_no_source_says_what_is(tmp_path):

@@ -26,7 +26,8 @@ def load_pictures(
         say("warning: no --val_images and no --val_fraction: validation uses the training pictures")
     if skipped:
         lines = [f"{Path(source) / name}: {why}" for source, name, why in skipped]
-        write_atomically(log, lambda path: path.write_text("".join(f"{line}\n" for line in lines), "utf8"))
+        text = "".join(f"{line}\n" for line in lines)
+        write_atomically(log, lambda path: path.write_text(text, "utf8", "backslashreplace"))  # names may be any bytes
         say(f"warning: files that cannot be read and are left out: {len(lines)}, listed in {log}")
         for line in lines[:5]:
             say(f"  {line}")
