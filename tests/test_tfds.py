@@ -27,7 +27,7 @@ SETS = Path(__file__).parent / "tfds"
 CONFIG = TokenizerConfig(image_size=8)
 needs_tfds = pytest.mark.skipif(
     sys.version_info >= (3, 12) and importlib.util.find_spec("array_record") is None,
-    reason="array_record has no wheel for this Python",
+    reason="array_record is not installed; the dev extra brings it where there is a wheel for this Python",
 )
 pytestmark = needs_tfds
 
