@@ -195,6 +195,16 @@ def test_a_set_without_pictures_says_what_it_has(copy):
     assert "no pictures; its features are id, label" in refusal("tfds:tiny_shapes")
 
 
+def test_of_several_pictures_in_a_record_the_same_one_is_read_each_time(copy):
+    file = copy / "features.json"
+    features = json.loads(file.read_text())["featuresDict"]["features"]
+    for name in "bcdefa":
+        features[name] = features["image"]
+    del features["image"]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "featuresDict": {"features": features}}))
+    assert {find_source("tfds:tiny_shapes")._image for _ in range(10)} == {"a"}
+
+
 def test_a_set_without_classes_has_no_labels(copy):
     file = copy / "features.json"
     features = json.loads(file.read_text())

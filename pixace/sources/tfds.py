@@ -31,7 +31,7 @@ class TfdsSplit:
         folder, split = _locate(text, self._tfds)
         self._builder = self._open(folder)
         self._split = split or self._usual_split(validation)
-        features = self._builder.info.features
+        features = dict(sorted(self._builder.info.features.items()))  # their own order differs from run to run
         images = {name: f for name, f in features.items() if type(f) is self._tfds.features.Image}
         labels = {name: f for name, f in features.items() if type(f) is self._tfds.features.ClassLabel}
         self._image = "image" if "image" in images else next(iter(images), None)
