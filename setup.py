@@ -2,6 +2,11 @@
 
 from setuptools import find_packages, setup
 
+# Data sets by name, read without TensorFlow. Older versions cannot read them with today's protobuf, or have no wheel
+# for Python 3.13.
+TFDS = ["tensorflow-datasets>=4.9.10", "array_record>=0.8.1"]
+PARQUET = "pyarrow>=18"
+
 setup(
     name="pixace",
     version="0.2.0",
@@ -26,10 +31,17 @@ setup(
     extras_require={
         "cuda": ["jax[cuda12]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
+        "tfds": TFDS,
+        "parquet": [PARQUET],
         "gdown": ["gdown>=6.5,<7"],  # the model on Google Drive
         # Trax's last release (2021) asks for no versions; it runs on these, with `pixace/trax_engine` round it.
         "trax": ["trax==1.4.1", "jax>=0.10.2,<0.11", "tensorflow==2.21.*", "tensorflow-text==2.21.*", "numpy<2.5"],
-        "dev": ["pytest>=8", "nbclient>=0.10", "ipykernel>=6.29", "pytest-xdist>=3.6", "ruff==0.17.5", "pyright[nodejs]==1.1.414", "scikit-image>=0.25"],
+        "dev": [
+            *("pytest>=8", "pytest-xdist>=3.6", "ruff==0.17.5", "pyright[nodejs]==1.1.414", "scikit-image>=0.25"),
+            *("nbclient>=0.10", "ipykernel>=6.29"),
+            *TFDS,
+            PARQUET,
+        ],
     },
     entry_points={"console_scripts": ["pixace = pixace.cli.main:main"]},
 )

@@ -18,7 +18,7 @@ import numpy as np
 from machine import report
 
 from pixace.config import TokenizerConfig
-from pixace.dataset import load_folder
+from pixace.dataset import load_tokens
 from pixace.progress import Bar
 
 TRAIN_FLAGS = [
@@ -83,7 +83,7 @@ def main() -> None:
     model = pixace.load("cifar10", arguments.out / "models")
     tokenizer: TokenizerConfig = model.config.tokenizer
     with Bar("reading pictures") as bar:
-        train, test = (load_folder(images / part, tokenizer, progress=bar).tokens for part in ("train", "test"))
+        train, test = (load_tokens(images / part, tokenizer, progress=bar).tokens for part in ("train", "test"))
     test = np.asarray(test[:: len(test) // N_TEST][:N_TEST]).astype(np.int64)
     losses, hits = [], []
     with Bar("scoring test pictures") as bar:

@@ -1,4 +1,4 @@
-"""A folder of 512-pixel JPEG files to 32x32 tokens: `load_folder` against the source project's way.
+"""A folder of 512-pixel JPEG files to 32x32 tokens: `load_tokens` against the source project's way.
 
     python benchmarks/data.py [--pictures=300] [--rounds=3]
 
@@ -28,7 +28,7 @@ from roofline import best_seconds
 from tokenizer import BITS, source_tokens
 
 from pixace.config import TokenizerConfig
-from pixace.dataset import load_folder
+from pixace.dataset import load_tokens
 
 EDGE = 512
 
@@ -58,7 +58,7 @@ def our_way(folder: Path, exact: bool = False, threads: int | None = None) -> np
     """uint16 (N, 1024), through a new cache."""
     config = TokenizerConfig(bitdepth=BITS, image_size=32, exact=exact)
     with tempfile.TemporaryDirectory() as cache, patch("os.cpu_count", return_value=threads or os.cpu_count()):
-        return load_folder(folder, config, cache=Path(cache)).tokens
+        return load_tokens(folder, config, cache=Path(cache)).tokens
 
 
 def decode_rate(files: list[Path], edge: int, threads: int) -> float:

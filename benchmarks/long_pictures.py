@@ -145,7 +145,7 @@ def resident_mb() -> float:
 
 def learn(case: dict[str, Any], images: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train and read the losses; what is left out says why."""
-    from pixace.dataset import load_folder
+    from pixace.dataset import load_tokens
     from pixace.tracking import read_metrics
     from pixace.training.loop import train
 
@@ -173,7 +173,7 @@ def learn(case: dict[str, Any], images: Path, arguments: argparse.Namespace) -> 
     )
     lines = list(read_metrics(result.folder))
     return {
-        "unigram_nats": round(unigram(np.asarray(load_folder(images, tokenizer).tokens), tokenizer.vocab_size), 4),
+        "unigram_nats": round(unigram(np.asarray(load_tokens(images, tokenizer).tokens), tokenizer.vocab_size), 4),
         "loss_at_steps": {int(line["step"]): round(line["loss"], 3) for line in lines if line["step"] % 50 in (0, 1)},
         "last_50_steps_nats": round(float(np.mean([line["loss"] for line in lines[-50:]])), 4),
         "held_out_nats": round([line["val_loss"] for line in lines if "val_loss" in line][-1], 4),

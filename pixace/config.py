@@ -260,8 +260,14 @@ class ModelOptions:
 class TrainConfig:
     """One training run: its pictures, length, optimiser and what it writes on the way."""
 
-    images: str | None = option(None, "folder of training pictures (default: images/train, else images)")
-    val_images: str | None = option(None, "folder of validation pictures (default: images/val if it exists)")
+    images: str | None = option(
+        None,
+        "training pictures: a folder, a .zip, .tar, .tar.gz, .tgz or .parquet file, several of them as "
+        "'a-{000..003}.tar', or tfds:NAME[:VERSION][/SPLIT] (default: images/train, else images)",
+    )
+    val_images: str | None = option(
+        None, "validation pictures, as --images (default: images/val if it exists; of a tfds:NAME, validation or test)"
+    )
     val_fraction: float = option(0.0, "without --val_images: this share of the pictures is held out")
     batch_size: int = option(16, "pictures a step")
     engine: str = option(

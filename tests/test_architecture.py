@@ -16,11 +16,11 @@ FILES = {
 }
 MODULES = sorted(FILES)
 SIDE = {"imstack", "style", "clip", "guide", "refine"}  # what the core knows nothing of
-CORE = {"ops", "models", "training", "sampling", "dataset", "tokenizer"}
+CORE = {"ops", "models", "training", "sampling", "dataset", "tokenising", "sources", "tokenizer"}
 BASICS = {"config", "config_file", "errors", "folders"}
 PICTURES = {"opening", "images", "sheets", "fetching"}
 WORK = {"models", "ops", "tokenizer", "dataset", "checkpoints", "exchange", "tracking", "progress", "devices"}
-WORK |= {"sharding"}
+WORK |= {"sharding", "sources"}
 # Which modules (or whole packages) of ours each may import, lazily or not. Where nothing is said, the rules
 # for everybody hold: nothing imports cli, and the core imports none of `SIDE`.
 MAY_IMPORT = {
@@ -46,7 +46,9 @@ MAY_IMPORT = {
     "images": {"opening", *BASICS},
     "sheets": {"opening", *BASICS},
     "tokenizer": {"images", "opening", *BASICS},
-    "dataset": {"tokenizer", "images", "opening", "progress", *BASICS},
+    "sources": {"images", "opening", "progress", *BASICS},
+    "tokenising": {"sources", "tokenizer", "progress", *BASICS},
+    "dataset": {"tokenising", "sources", "progress", *BASICS},
     "tracking": BASICS,
     "sampling": WORK | BASICS | PICTURES | {"trax_engine"},
     "training": WORK | BASICS | PICTURES | {"sampling", "trax_engine", "planning.advice", "planning.machine"},
@@ -73,6 +75,7 @@ WITHOUT_JAX = [
         "sheets",
         "tokenizer",
         "dataset",
+        "tokenising",
         "tracking",
         "progress",
     ),
@@ -80,6 +83,7 @@ WITHOUT_JAX = [
     *("trax_files", "inert_pickle", "devices", "models.table", "ops.blocking", "planning", ""),
 ]
 HEAVY = {"jax", "jaxlib", "optax", "orbax", "tensorflow", "torch", "trax", "tensorboardX"}
+HEAVY |= {"tensorflow_datasets", "array_record", "pyarrow"}
 
 
 @cache
@@ -163,7 +167,7 @@ def test_no_jax_is_reached_when_the_light_modules_are_imported():
                 return found
         return None
 
-    light = [m for m in MODULES if m in WITHOUT_JAX or m.split(".")[0] in ("cli", "zoo", "trax_files", "planning")]
+    light = [m for m in MODULES if m in WITHOUT_JAX or m.split(".")[0] in ("cli", "zoo", "sources", "planning")]
     assert {"cli.main", "cli.flags", "cli.train", "cli.predict", "config", "dataset", ""} <= set(light)
     wrong = [" -> ".join(found) for m in light if (found := heavy_path(m))]
     assert not wrong, "\n".join(wrong)

@@ -332,3 +332,8 @@ def test_flags_of_a_dataclass_have_its_names_types_and_defaults():
         for name in section.__dataclass_fields__:
             assert flags.default(name) == getattr(plain, name), name
             assert type(flags.default(name)) is type(getattr(plain, name)), name
+
+
+def test_images_that_the_shell_has_made_several_of_are_refused(capsys):
+    code, _, said = answer(capsys, "train", "--images=a-0.tar", "--images=a-1.tar")
+    assert code == 2 and "--images is given 2 times; put braces in quotes" in said

@@ -14,7 +14,7 @@ from pictures import noise, smooth
 from PIL import Image
 
 from pixace.config import TokenizerConfig
-from pixace.dataset import TokenSet, batch_at, load_folder, split
+from pixace.dataset import TokenSet, batch_at, load_tokens, split
 from pixace.errors import PixaceError
 from pixace.tokenizer import Tokenizer
 
@@ -55,7 +55,7 @@ def expected_rows(folder, config=CONFIG) -> Counter:
 
 @pytest.mark.subset
 def test_every_picture_is_in_the_memory_map_once_also_with_equal_names(folder, cache):
-    found = load_folder(folder, CONFIG, cache=cache)
+    found = load_tokens(folder, CONFIG, cache=cache)
     assert isinstance(found.tokens, np.memmap) and found.tokens.dtype == np.uint16
     assert found.tokens.shape == (COUNT, 64) and len(found) == COUNT and found.skipped == ()
     assert rows(found.tokens) == expected_rows(folder)
@@ -69,23 +69,23 @@ def test_training_tokens_of_a_jpeg_equal_those_of_a_prompt(tmp_path, cache):
         for options in ({}, {"exact": True}, {"resize": "crop"}, {"tokenizer": "rgb"}):
             config = TokenizerConfig(image_size=32, **options)
             assert np.array_equal(
-                load_folder(path.parent, config, cache=cache).tokens[0], Tokenizer(config).encode(path)
+                load_tokens(path.parent, config, cache=cache).tokens[0], Tokenizer(config).encode(path)
             )
 
 
 def test_second_call_decodes_nothing(folder, cache, reads):
-    first = load_folder(folder, CONFIG, cache=cache)
+    first = load_tokens(folder, CONFIG, cache=cache)
     assert len(reads) == COUNT
-    second = load_folder(str(folder), CONFIG, cache=cache)
+    second = load_tokens(str(folder), CONFIG, cache=cache)
     assert len(reads) == COUNT and np.array_equal(first.tokens, second.tokens)
 
 
 def test_changed_and_added_pictures_and_another_tokenizer_make_a_new_cache(folder, cache, reads):
-    load_folder(folder, CONFIG, cache=cache)
+    load_tokens(folder, CONFIG, cache=cache)
 
     def decoded_again(config=CONFIG) -> int:
         reads.clear()
-        tokens, count = load_folder(folder, config, cache=cache).tokens, len(reads)
+        tokens, count = load_tokens(folder, config, cache=cache).tokens, len(reads)
         assert rows(tokens) == expected_rows(folder, config)
         return count
 
@@ -111,7 +111,7 @@ def test_unreadable_files_are_left_out_and_listed_also_from_the_cache(folder, ca
     whole = (folder / "a" / "00.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     for _ in range(2):
-        found = load_folder(folder, CONFIG, cache=cache)
+        found = load_tokens(folder, CONFIG, cache=cache)
         assert len(found) == COUNT
         assert [name for name, _ in found.skipped] == ["a/empty.png", "b/text.jpg", "cut.png"]
         assert "empty (0 bytes)" in found.skipped[0][1] and "not a picture" in found.skipped[1][1]
@@ -126,31 +126,31 @@ def test_a_file_that_goes_while_it_is_read_is_listed(folder, cache, monkeypatch)
 
     monkeypatch.setattr(Tokenizer, "read", remove_first)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
-    assert [name for name, _ in load_folder(folder, CONFIG, cache=cache).skipped] == ["a/00.png"]
+    assert [name for name, _ in load_tokens(folder, CONFIG, cache=cache).skipped] == ["a/00.png"]
 
 
 def test_missing_empty_and_unreadable_folders_say_what_is_wrong(tmp_path, cache):
     with pytest.raises(PixaceError, match="nowhere"):
-        load_folder(tmp_path / "nowhere", CONFIG, cache=cache)
+        load_tokens(tmp_path / "nowhere", CONFIG, cache=cache)
     (tmp_path / "void").mkdir()
     with pytest.raises(PixaceError, match=r"no pictures .*void"):
-        load_folder(tmp_path / "void", CONFIG, cache=cache)
+        load_tokens(tmp_path / "void", CONFIG, cache=cache)
     (tmp_path / "void" / "a.jpg").write_text("hello")
     with pytest.raises(
         PixaceError, match=r"none of the 1 pictures in .*void could be read; the first: .*a\.jpg is not"
     ):
-        load_folder(tmp_path / "void", CONFIG, cache=cache)
+        load_tokens(tmp_path / "void", CONFIG, cache=cache)
     assert list(cache.rglob("*")) == []
     (tmp_path / "file").touch()
     Image.new("RGB", (8, 8)).save(tmp_path / "void" / "b.png")
     with pytest.raises(PixaceError, match="cannot write"):
-        load_folder(tmp_path / "void", CONFIG, cache=tmp_path / "file")
+        load_tokens(tmp_path / "void", CONFIG, cache=tmp_path / "file")
 
 
 def test_progress_counts_files_and_says_how_many_were_skipped(folder, cache):
     (folder / "text.jpg").write_text("hello")
     seen = []
-    load_folder(folder, CONFIG, cache=cache, progress=lambda *event: seen.append(event))
+    load_tokens(folder, CONFIG, cache=cache, progress=lambda *event: seen.append(event))
     done = [event[0] for event in seen]
     assert len(seen) > 1 and done == sorted(done) and seen[-1] == (COUNT + 1, COUNT + 1, "1 skipped")
 
@@ -166,7 +166,7 @@ def test_pictures_are_decoded_in_parallel(folder, cache, monkeypatch):
 
     monkeypatch.setattr(Tokenizer, "read", meet)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    assert len(load_folder(folder, CONFIG, cache=cache)) == COUNT
+    assert len(load_tokens(folder, CONFIG, cache=cache)) == COUNT
 
 
 def test_threads_that_build_one_cache_at_once_all_succeed(folder, cache):
@@ -174,20 +174,20 @@ def test_threads_that_build_one_cache_at_once_all_succeed(folder, cache):
 
     def build(_):
         start.wait()
-        return load_folder(folder, CONFIG, cache=cache).tokens
+        return load_tokens(folder, CONFIG, cache=cache).tokens
 
     with ThreadPoolExecutor(4) as threads:
         results = list(threads.map(build, range(4)))
     assert all(np.array_equal(result, results[0]) for result in results)
     assert rows(results[0]) == expected_rows(folder)
-    assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
+    assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy", ".npy"]
 
 
 def test_processes_that_build_one_cache_at_once_all_succeed(folder, cache):
     code = (
         "import sys; from pathlib import Path; from pixace.config import TokenizerConfig as C;"
-        "from pixace.dataset import load_folder; sys.stdin.readline();"
-        "print(len(load_folder(sys.argv[1], C(image_size=8), cache=Path(sys.argv[2]))))"
+        "from pixace.dataset import load_tokens; sys.stdin.readline();"
+        "print(len(load_tokens(sys.argv[1], C(image_size=8), cache=Path(sys.argv[2]))))"
     )
     command = [sys.executable, "-c", code, str(folder), str(cache)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -196,7 +196,7 @@ def test_processes_that_build_one_cache_at_once_all_succeed(folder, cache):
     with ThreadPoolExecutor(2) as threads:
         answers = list(threads.map(lambda process: process.communicate("go\n", timeout=60), processes))
     assert answers == [(f"{COUNT}\n", "")] * 2
-    assert rows(load_folder(folder, CONFIG, cache=cache).tokens) == expected_rows(folder)
+    assert rows(load_tokens(folder, CONFIG, cache=cache).tokens) == expected_rows(folder)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
@@ -204,36 +204,37 @@ def test_an_interrupted_build_stops_and_leaves_nothing(folder, cache, reads, mon
     read = Tokenizer.read
     monkeypatch.setattr(Tokenizer, "read", lambda self, path: (time.sleep(0.01), read(self, path))[1])
     monkeypatch.setattr("os.cpu_count", lambda: 1)
-    monkeypatch.setattr("pixace.dataset.CHUNK", 1)
+    monkeypatch.setattr("pixace.tokenising.CHUNK", 1)
 
     def interrupt(*event):
         raise error
 
     with pytest.raises((KeyboardInterrupt, PixaceError)):
-        load_folder(folder, CONFIG, cache=cache, progress=interrupt)
+        load_tokens(folder, CONFIG, cache=cache, progress=interrupt)
     assert len(reads) < COUNT // 2
     assert list(cache.iterdir()) == []
-    assert len(load_folder(folder, CONFIG, cache=cache)) == COUNT
+    assert len(load_tokens(folder, CONFIG, cache=cache)) == COUNT
 
 
-@pytest.mark.parametrize("fault", ["no header", "half a header", "no tokens", "half the tokens"])
+@pytest.mark.parametrize("fault", ["no header", "half a header", "no tokens", "half the tokens", "half the labels"])
 def test_a_cache_that_is_not_whole_is_made_again(folder, cache, fault):
-    whole = np.array(load_folder(folder, CONFIG, cache=cache).tokens)
-    file = next(cache.glob("*.json" if "header" in fault else "*.npy"))
+    whole = np.array(load_tokens(folder, CONFIG, cache=cache).tokens)
+    ending = ".json" if "header" in fault else ".facts.npy" if "labels" in fault else ".npy"
+    file = next(path for path in cache.iterdir() if "".join(path.suffixes) == ending)
     content = file.read_bytes()
     file.unlink()
     if "half" in fault:
         file.write_bytes(content[: len(content) // 2])
-    assert np.array_equal(load_folder(folder, CONFIG, cache=cache).tokens, whole)
+    assert np.array_equal(load_tokens(folder, CONFIG, cache=cache).tokens, whole)
 
 
 def test_the_order_of_pictures_hangs_on_their_names_alone(folder, cache):
-    before = [row.tobytes() for row in load_folder(folder, CONFIG, cache=cache).tokens]
+    before = [row.tobytes() for row in load_tokens(folder, CONFIG, cache=cache).tokens]
     Image.fromarray(noise(8, 8, seed=1001)).save(folder / "a" / "new.png")
-    after = [row.tobytes() for row in load_folder(folder, CONFIG, cache=cache).tokens]
+    after = [row.tobytes() for row in load_tokens(folder, CONFIG, cache=cache).tokens]
     assert [row for row in after if row in before] == before
     folder.rename(folder.parent / "moved")
-    moved = [row.tobytes() for row in load_folder(folder.parent / "moved", CONFIG, cache=cache).tokens]
+    moved = [row.tobytes() for row in load_tokens(folder.parent / "moved", CONFIG, cache=cache).tokens]
     assert moved == after
     first_class = rows([Tokenizer(CONFIG).encode(path) for path in (folder.parent / "moved/a").iterdir()])
     assert 0 < sum(row in first_class for row in after[:10]) < 10  # any part is a fair sample of both classes
@@ -241,12 +242,12 @@ def test_the_order_of_pictures_hangs_on_their_names_alone(folder, cache):
 
 @pytest.mark.subset
 def test_split_is_disjoint_complete_and_the_same_each_time(folder, cache):
-    found = load_folder(folder, CONFIG, cache=cache)
+    found = load_tokens(folder, CONFIG, cache=cache)
     train, val = split(found, 0.2)
     assert (len(train), len(val)) == (32, 8)
     assert rows(train.tokens) + rows(val.tokens) == rows(found.tokens)
     assert not rows(train.tokens) & rows(val.tokens)
-    again = split(load_folder(folder, CONFIG, cache=cache), 0.2)
+    again = split(load_tokens(folder, CONFIG, cache=cache), 0.2)
     assert np.array_equal(again[1].tokens, val.tokens)
     assert np.shares_memory(train.tokens, found.tokens) and np.shares_memory(val.tokens, found.tokens)
 
@@ -334,7 +335,7 @@ def test_a_folder_inside_may_be_left_out(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (4, 4), colour).save(tmp_path / name)
     config = TokenizerConfig(image_size=2)
-    assert len(load_folder(tmp_path, config)) == 3
-    assert len(load_folder(tmp_path, config, without=tmp_path / "val")) == 2
+    assert len(load_tokens(tmp_path, config)) == 3
+    assert len(load_tokens(tmp_path, config, without=tmp_path / "val")) == 2
     with pytest.raises(PixaceError, match="left out"):
-        load_folder(tmp_path / "val", config, without=tmp_path)
+        load_tokens(tmp_path / "val", config, without=tmp_path)

@@ -16,7 +16,7 @@ from tiny import tiny_config, tiny_parameters
 import pixace
 from pixace.checkpoints import load_config, save_config, save_weights
 from pixace.config import RunConfig, TokenizerConfig, TrainConfig
-from pixace.dataset import load_folder, split
+from pixace.dataset import load_tokens, split
 from pixace.errors import ConfigError, PixaceError
 from pixace.evaluation.pictures import find_pictures_of
 from pixace.tokenizer import Tokenizer
@@ -75,7 +75,7 @@ def test_the_command_prints_saves_and_tracks_the_same_figures(here, capsys):
 def test_the_figures_are_those_of_the_model_and_its_tokens(here, capsys):
     found, _ = evaluate(capsys, "--model_name=m", "--batch_size=4", "--n_samples=5")
     model = pixace.load("m")
-    tokens = np.asarray(split(load_folder("pictures", TOKENIZER), 0.25)[1].tokens)
+    tokens = np.asarray(split(load_tokens("pictures", TOKENIZER), 0.25)[1].tokens)
     of_token = -np.take_along_axis(model.log_probs(tokens), tokens[..., None].astype(int), -1)
     assert found["likelihood"]["nats_a_token"]["mean"] == pytest.approx(of_token.mean(), rel=1e-5)
     per_picture = of_token.mean(axis=(1, 2))
@@ -91,7 +91,7 @@ def test_validation_pictures_are_those_that_training_held_out(here):
     quiet_train("t", here / "model-weights", here / "pictures", val_fraction=0.25, n_steps=1)
     config = load_config(here / "model-weights" / "t")
     found = find_pictures_of(config, None, None, with_training=True)
-    learnt, held_out = split(load_folder(here / "pictures", config.tokenizer), 0.25)
+    learnt, held_out = split(load_tokens(here / "pictures", config.tokenizer), 0.25)
     np.testing.assert_array_equal(found.real.tokens, held_out.tokens)
     assert found.training is not None
     np.testing.assert_array_equal(found.training.tokens, learnt.tokens)
@@ -115,7 +115,7 @@ def test_validation_pictures_inside_the_training_folder_are_kept_apart(here, cap
 
 
 def test_drawn_pictures_that_are_copies_are_found(here, capsys):
-    learnt, held_out = split(load_folder("pictures", TOKENIZER), 0.25)
+    learnt, held_out = split(load_tokens("pictures", TOKENIZER), 0.25)
     tokenizer = Tokenizer(TOKENIZER)
     (here / "drawn").mkdir()
     for i in range(6):

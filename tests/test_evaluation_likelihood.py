@@ -10,8 +10,9 @@ import tiny
 
 import pixace.evaluation.cells as cells
 from pixace.config import RunConfig, TokenizerConfig
+from pixace.dataset import load_tokens
 from pixace.evaluation.cells import cell_bits, cell_sizes, count_cells
-from pixace.evaluation.fidelity import measure_fidelity
+from pixace.evaluation.fidelity import Fidelity
 from pixace.evaluation.likelihood import Estimate, Likelihood, Losses, batch_size_for, measure_losses, position_losses
 from pixace.sampling.filters import make_settings
 from pixace.sampling.model import Model
@@ -164,7 +165,7 @@ def test_psnr_is_of_the_error_over_all_pictures_not_the_mean_of_theirs(tmp_path)
 
     for name, grey in (("black", 0), ("dark", 64)):  # with one bit a channel both become black
         save_picture(Image.new("RGB", (4, 4), (grey,) * 3), tmp_path / f"{name}.png")
-    tokenizer = Tokenizer(TokenizerConfig(tokenizer="rgb", bitdepth=(1, 1, 1), image_size=4))
-    found = measure_fidelity(tokenizer, [str(tmp_path / f"{name}.png") for name in ("black", "dark")])
+    tokens = load_tokens(tmp_path, TokenizerConfig(tokenizer="rgb", bitdepth=(1, 1, 1), image_size=4))
+    found = Fidelity.of(tokens)
     assert found.psnr == pytest.approx(10 * math.log10(255**2 / (64**2 / 2)))
     assert found.lowest == pytest.approx(10 * math.log10(255**2 / 64**2)) and found.highest == math.inf

@@ -10,7 +10,7 @@ from runs import OPTIONS, arguments, events, make_pictures, metrics, quiet_train
 from pixace.checkpoints import StateStore, load_config, load_weights
 from pixace.cli.main import main
 from pixace.config import ModelOptions, RunConfig, TokenizerConfig, TrainConfig
-from pixace.dataset import load_folder
+from pixace.dataset import load_tokens
 from pixace.training import run as run_module
 from pixace.training.check import check
 from pixace.training.states import abstract_state
@@ -47,7 +47,7 @@ def test_average_is_not_worse_than_the_last_weights(learnt, images):
     store, mesh = StateStore(run, keep=3), run_module.make_mesh(run_module.jax.local_devices()[:1])
     state, _ = store.restore(100, abstract_state(config, mesh))
     store.close()
-    tokens = load_folder(images, config.tokenizer).tokens
+    tokens = load_tokens(images, config.tokenizer).tokens
     losses = [
         mean_figures(weights, config.model, "blocks", mesh, tokens, 8)[0]
         for weights in (load_weights(run, config.model), state.parameters)
@@ -88,7 +88,7 @@ def test_each_epoch_shows_samples_and_completions(learnt):
 
 def test_validation_counts_each_picture_once(images):
     config = small_config()
-    tokens = np.asarray(load_folder(images, config.tokenizer).tokens)
+    tokens = np.asarray(load_tokens(images, config.tokenizer).tokens)
     mesh = run_module.make_mesh(run_module.jax.local_devices()[:1])
     parameters = run_module.first_state(config, mesh).parameters
     whole = mean_figures(parameters, config.model, "blocks", mesh, tokens[:7], 7)

@@ -14,7 +14,7 @@ from serving import Answer
 from test_cli import answer
 
 from pixace.config import TokenizerConfig
-from pixace.dataset import load_folder
+from pixace.dataset import load_tokens
 from pixace.errors import PixaceError
 from pixace.zoo import archives, datasets, index
 from pixace.zoo.datasets import download_dataset, manifest
@@ -231,5 +231,5 @@ def test_the_real_archive_agrees_with_the_manifest_in_full(shared, tmp_path):
     assert result.report() == ["all 3,583 files are as the manifest has them"]
     counts = [len(list((tmp_path / "emoji" / side).iterdir())) for side in ("train", "val")]
     assert counts == [result.train, result.val] == [3179, 404]
-    tokens = load_folder(tmp_path / "emoji" / "val", TokenizerConfig(image_size=8), cache=tmp_path)
+    tokens = load_tokens(tmp_path / "emoji" / "val", TokenizerConfig(image_size=8), cache=tmp_path)
     assert len(tokens.tokens) == 404 and not tokens.skipped, "and `train` can read them"

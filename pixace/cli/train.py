@@ -7,10 +7,11 @@ from typing import Any
 from pixace.cli.flags import FlagSet
 from pixace.config import ModelOptions, TokenizerConfig, TrainConfig
 from pixace.devices import DEVICES
+from pixace.errors import ConfigError
 
 ABOUT = (
-    "Train a model on a folder of pictures. The same command again goes on where the run stopped; "
-    "the model lies in WEIGHTS_DIR/NAME, and `tensorboard --logdir WEIGHTS_DIR` shows how it learns."
+    "Train a model on a folder or archive of pictures, or a data set. The same command again goes on where the run "
+    "stopped; the model lies in WEIGHTS_DIR/NAME, and `tensorboard --logdir WEIGHTS_DIR` shows how it learns."
 )
 
 
@@ -33,6 +34,10 @@ def run(arguments: Sequence[str]) -> int:
     """Train; returns the exit code."""
     flags = make_flags()
     given, _ = flags.parse(arguments)
+    for name in ("images", "val_images"):
+        count = sum(word.startswith((f"--{name}=", f"-{name}=")) for word in arguments)
+        if count > 1:  # the shell makes several flags of --images=a-{0..3}.tar
+            raise ConfigError(f"--{name} is given {count} times; put braces in quotes")
     given.pop("debug", None)
     own: dict[str, Any] = {name: given.pop(name, flags.default(name)) for name in ("device", "deterministic")}
     name = given.pop("model_name", None) or time.strftime("%m%d_%H%M")

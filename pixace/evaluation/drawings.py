@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pixace.config import TokenizerConfig
-from pixace.dataset import TokenSet, load_folder
+from pixace.dataset import TokenSet, load_tokens
 from pixace.evaluation.copies import judge, nearest
 from pixace.evaluation.copy_sheet import copy_sheet
 from pixace.evaluation.figures import Drawn
@@ -32,7 +32,7 @@ def read_drawn(config: TokenizerConfig, folder: str | os.PathLike, most: int | N
         PixaceError: if there is none that can be read.
     """
     with Bar("reading drawn pictures") as bar:
-        found = load_folder(folder, config, progress=bar)
+        found = load_tokens(folder, config, progress=bar)
     return Tokenizer(config).decode(np.asarray(found.tokens[:most]))
 
 

@@ -19,7 +19,7 @@ from pixace.dataset import TokenSet
 from pixace.errors import PixaceError
 from pixace.evaluation.cells import cell_bits, cell_sizes
 from pixace.evaluation.drawings import compare, draw, read_drawn
-from pixace.evaluation.fidelity import measure_fidelity
+from pixace.evaluation.fidelity import Fidelity
 from pixace.evaluation.figures import Evaluation
 from pixace.evaluation.likelihood import Estimate, Likelihood, Losses, batch_size_for, measure_losses, position_losses
 from pixace.evaluation.loss_sheets import best_and_worst, extremes, loss_map
@@ -93,8 +93,6 @@ def evaluate(
         real = _first(pictures.real, n_images)
         losses, sheets = _losses(model, real, batch_size)
         cells, bound = _bound(model, real, losses)
-        with Bar("measuring the tokenizer") as bar:
-            fidelity = measure_fidelity(model.tokenizer, real.files, bar)
         source = f"of {samples}"
         if wanted and drawn is None:
             source = f"temperature {temperature:g}, seed {seed}"
@@ -113,7 +111,7 @@ def evaluate(
         likelihood=Likelihood.of(losses),
         cell_bits=cells,
         bits_a_dimension=bound,
-        fidelity=fidelity,
+        fidelity=Fidelity.of(real),
         drawn=of_drawn,
         loss_map=losses.by_position.reshape(tokens.image_size, tokens.image_size),
     )
@@ -139,7 +137,7 @@ def _writable_folder(out_dir: str | os.PathLike | None, model: Path, say: Say) -
 
 
 def _first(pictures: TokenSet, count: int | None) -> TokenSet:
-    return dataclasses.replace(pictures, tokens=pictures.tokens[:count], files=pictures.files[:count])
+    return dataclasses.replace(pictures.part(slice(count)), skipped=pictures.skipped)
 
 
 def _losses(model: Model, real: TokenSet, batch_size: int | None) -> tuple[Losses, dict[str, Image.Image]]:
@@ -153,7 +151,7 @@ def _losses(model: Model, real: TokenSet, batch_size: int | None) -> tuple[Losse
     chosen = np.concatenate([best, worst])
     tokens = np.asarray(real.tokens[chosen])
     rows = position_losses(model.parameters, config, tokens, at_once).reshape(-1, *shape)
-    names = [real.files[i] for i in chosen]
+    names = [real.name(i) for i in chosen]
     return losses, {
         "loss_map": loss_map(losses.by_position.reshape(shape), len(real), name),
         "best_and_worst": best_and_worst(model.tokenizer.decode(tokens), rows, names, len(best), name),

@@ -1,15 +1,11 @@
 """What tokenizing alone costs: the peak signal-to-noise ratio of pictures that went into tokens and back."""
 
 import math
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from pixace.progress import Progress, silent
-from pixace.tokenizer import Tokenizer
+from pixace.dataset import TokenSet
 
 
 @dataclass(frozen=True)
@@ -23,25 +19,12 @@ class Fidelity:
     lowest: float
     highest: float
 
-
-def measure_fidelity(tokenizer: Tokenizer, files: Sequence[str], progress: Progress = silent) -> Fidelity:
-    """Read pictures at the model's size, encode and decode them, and compare.
-
-    Raises:
-        PixaceError: if a file cannot be read any more.
-    """
-
-    def squared_error(file: str) -> float:
-        rgb = tokenizer.read(file)
-        copy = tokenizer.decode_tokens(tokenizer.encode_rgb(rgb))
-        return float(np.mean((rgb.astype(np.float64) - copy) ** 2))
-
-    errors = np.empty(len(files))
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for i, error in enumerate(threads.map(squared_error, files)):
-            errors[i] = error
-            progress(i + 1, len(files))
-    return Fidelity(_decibels(errors.mean()), _decibels(errors.max()), _decibels(errors.min()))
+    @classmethod
+    def of(cls, pictures: TokenSet) -> "Fidelity":
+        """From the errors that were measured when the pictures were tokenised."""
+        assert pictures.facts is not None
+        errors = np.asarray(pictures.facts["error"], np.float64)
+        return cls(_decibels(errors.mean()), _decibels(errors.max()), _decibels(errors.min()))
 
 
 def _decibels(error: float) -> float:

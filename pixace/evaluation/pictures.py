@@ -3,12 +3,12 @@
 import dataclasses
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from pixace.config import RunConfig, TrainConfig
-from pixace.dataset import TokenSet, load_folder
+from pixace.dataset import TokenSet, load_tokens
 from pixace.errors import ConfigError, PixaceError
 from pixace.progress import Bar
+from pixace.sources.finding import find_source
 from pixace.training.pictures import training_folder
 
 
@@ -28,8 +28,9 @@ def find_pictures_of(
     """The pictures to measure a model on and those it was trained on, parted exactly as its training parts them.
 
     Args:
-        images: folder to measure on; None for the validation pictures that the model's configuration names.
-        train_images: folder of the training pictures; None for the one that the configuration names.
+        images: folder or other source of pictures to measure on; None for the validation pictures that the
+            configuration names.
+        train_images: that of the training pictures; None for the one that the configuration names.
         with_training: whether the training pictures are wanted.
 
     Raises:
@@ -42,7 +43,7 @@ def find_pictures_of(
     if images is None:
         return _as_trained(config, training, train_images is not None, with_training)
     with Bar("reading pictures") as bar:
-        real = load_folder(images, config.tokenizer, progress=bar)
+        real = load_tokens(images, config.tokenizer, validation=True, progress=bar)
     found = Pictures(real, f"of {images}", None)
     if not with_training:
         return found
@@ -59,13 +60,10 @@ def _as_trained(config: RunConfig, training: TrainConfig | None, named: bool, wi
         why = "was not trained here" if training is None else "was trained without validation pictures"
         raise ConfigError(f"the model {why}; give pictures to measure it on as --images=FOLDER")
     if training.val_images:
-        if not Path(training.val_images).expanduser().is_dir():
-            raise PixaceError(
-                f"the model's validation pictures are gone: there is no folder {training.val_images}; "
-                "give them as --images=FOLDER"
-            )
+        if why := _unreadable(training.val_images):
+            raise PixaceError(f"the model's validation pictures are gone: {why}; give them as --images=FOLDER")
         with Bar("reading pictures") as bar:
-            real = load_folder(training.val_images, config.tokenizer, progress=bar)
+            real = load_tokens(training.val_images, config.tokenizer, validation=True, progress=bar)
         found = Pictures(real, f"its validation pictures in {training.val_images}", None)
         if not with_training:
             return found
@@ -84,6 +82,14 @@ def _missing(training: TrainConfig | None) -> str:
     """Why there are no training pictures, or nothing."""
     if training is None or not training.images:
         return "the model does not say what it was trained on"
-    if not Path(training.images).expanduser().is_dir():
-        return f"the model's training pictures are gone: there is no folder {training.images}"
+    why = _unreadable(training.images)
+    return f"the model's training pictures are gone: {why}" if why else ""
+
+
+def _unreadable(source: str) -> str:
+    """Why a source of pictures is not there, or nothing."""
+    try:
+        find_source(source, validation=True)
+    except PixaceError as error:
+        return str(error)
     return ""

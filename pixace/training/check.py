@@ -14,9 +14,9 @@ import numpy as np
 
 from pixace import devices as device_choice
 from pixace.errors import PixaceError
-from pixace.images import find_pictures
 from pixace.ops.attention import choose_implementation
 from pixace.progress import Bar
+from pixace.sources.finding import find_source
 from pixace.tokenizer import Tokenizer
 from pixace.training.settings import resolve
 from pixace.training.step import init_state, train_step
@@ -32,18 +32,23 @@ def unigram_entropy(tokens: np.ndarray) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
-def _first_pictures(folder: str, tokenizer: Tokenizer) -> np.ndarray:
+def _first_pictures(images: str, tokenizer: Tokenizer) -> np.ndarray:
     """Tokens (N, T) of the first pictures that can be read, `MOST_PICTURES` at most."""
     found: list[np.ndarray] = []
-    for file in find_pictures(folder):
+    source = find_source(images)
+    with Bar("looking for pictures") as bar:
+        source.count(bar)
+    for picture in source.pictures():
         try:
-            found.append(tokenizer.encode(file))
+            if isinstance(picture.content, PixaceError):
+                raise picture.content
+            found.append(tokenizer.encode(picture.content))
         except PixaceError as error:
             last = error
         if len(found) == MOST_PICTURES:
             break
     if not found:
-        raise PixaceError(f"none of the pictures in {folder} can be read; the last: {last}")
+        raise PixaceError(f"none of the pictures in {images} can be read; the last: {last}")
     return np.stack(found)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pixace.config import TokenizerConfig, TrainConfig
-from pixace.dataset import TokenSet, load_folder, split
+from pixace.dataset import TokenSet, load_tokens, split
 from pixace.folders import write_atomically
 from pixace.progress import Bar
 
@@ -16,14 +16,16 @@ def load_pictures(
     train_set, val_set = training_folder(config, tokenizer)
     skipped = [(str(config.images), *entry) for entry in train_set.skipped]
     if config.val_images:
-        val_set = _load(config.val_images, tokenizer, "reading validation pictures")
+        val_set = _load(config.val_images, tokenizer, "reading validation pictures", validation=True)
+        val_set = val_set.with_classes(train_set.classes)
         skipped += [(config.val_images, *entry) for entry in val_set.skipped]
     elif val_set is None:
         val_set = train_set
         say("warning: no --val_images and no --val_fraction: validation uses the training pictures")
     if skipped:
-        lines = [f"{Path(folder) / name}: {why}" for folder, name, why in skipped]
-        write_atomically(log, lambda path: path.write_text("".join(f"{line}\n" for line in lines), "utf8"))
+        lines = [f"{Path(source) / name}: {why}" for source, name, why in skipped]
+        text = "".join(f"{line}\n" for line in lines)
+        write_atomically(log, lambda path: path.write_text(text, "utf8", "backslashreplace"))  # names may be any bytes
         say(f"warning: files that cannot be read and are left out: {len(lines)}, listed in {log}")
         for line in lines[:5]:
             say(f"  {line}")
@@ -44,11 +46,14 @@ def training_folder(config: TrainConfig, tokenizer: TokenizerConfig) -> tuple[To
 
 def _inside(config: TrainConfig) -> str | None:
     """The validation folder if it lies inside the training folder: its pictures are not trained on."""
-    if config.val_images and Path(str(config.images)).resolve() in Path(config.val_images).resolve().parents:
+    images = Path(str(config.images))
+    if config.val_images and images.is_dir() and images.resolve() in Path(config.val_images).resolve().parents:
         return config.val_images
     return None
 
 
-def _load(folder: str, tokenizer: TokenizerConfig, label: str, without: str | None = None) -> TokenSet:
+def _load(
+    source: str, tokenizer: TokenizerConfig, label: str, without: str | None = None, validation: bool = False
+) -> TokenSet:
     with Bar(label) as bar:
-        return load_folder(folder, tokenizer, without=without, progress=bar)
+        return load_tokens(source, tokenizer, without=without, validation=validation, progress=bar)

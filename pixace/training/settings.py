@@ -124,7 +124,9 @@ def _with_folders(config: TrainConfig) -> TrainConfig:
     """Fill in the picture folders that the source project looks in, the first that exists."""
     images = config.images or next((name for name in ("images/train", "images") if Path(name).is_dir()), None)
     if images is None:
-        raise PixaceError("no pictures: give their folder as --images=FOLDER (there is no images/train or images here)")
+        raise PixaceError(
+            "no pictures: give their folder or archive as --images=FOLDER (there is no images/train or images here)"
+        )
     val_images = config.val_images
     if val_images is None and config.val_fraction == 0:
         usual = Path(images) in (Path("images/train"), Path("images"))
