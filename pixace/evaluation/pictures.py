@@ -71,7 +71,7 @@ def _as_trained(config: RunConfig, training: TrainConfig | None, named: bool, wi
         learnt = None if why else training_folder(training, config.tokenizer)[0]
         return dataclasses.replace(found, training=learnt, why_no_training=why)
     if not named and (why := _missing(training)):
-        raise PixaceError(f"{why}, of which a part was held out for validation; give pictures as --images=FOLDER")
+        raise PixaceError(f"{why}; a part of them was held out for validation, so give pictures as --images=FOLDER")
     learnt, real = training_folder(training, config.tokenizer)
     assert real is not None
     about = f"the {training.val_fraction:.0%} of {training.images} that its training holds out"
