@@ -297,8 +297,8 @@ class TrainConfig:
     seed: int = option(0, "seed of the initial weights, the order of pictures and dropout")
     checkpoint: str | None = option(
         None,
-        "start from the weights of this model (name, path or model.pkl.gz); --image_size may be another "
-        "with --arch=base",
+        "start from the weights of this model (name, path or model.pkl.gz); with --arch=base on pictures of "
+        "any size (--image_size)",
     )
     save_minutes: float = option(10.0, "minutes between checkpoints inside an epoch")
     keep: int = option(3, "checkpoints to keep")

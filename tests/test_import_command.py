@@ -46,7 +46,7 @@ def test_an_imported_model_is_whole_and_draws(here, capsys, name):
     assert config.training is None and config.model.arch == "trax" and config.model.dropout == 0.1
     assert weights_step(folder) == 2
     code, out, err = answer(capsys, "predict", "--model_name=mine", "--batch_size=2", "--scale=6", "--seed=1")
-    assert code == 0 and picture().shape == (12, 6, 3), err
+    assert code == 0 and picture().shape == (6, 12, 3), err
 
 
 def test_what_had_to_be_guessed_is_told(here, capsys):

@@ -47,7 +47,7 @@ def test_train_publish_serve_download_and_predict(server, here, capsys):
     assert weights_step(here / "model-weights" / "tiny") == 4
     assert answer(capsys, "predict", "--model_name=tiny", "--batch_size=2", "--scale=10")[0] == 0
     with Image.open("collage.png") as drawn:
-        assert drawn.size == (10, 20)
+        assert drawn.size == (20, 10)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def make_flags() -> FlagSet:
     flags.add(
         "engine", "jax", str, "what draws: our engine, or Trax's models (pip install '.[trax]')", "where", ENGINES
     )
-    flags.add("batch_size", None, int | None, "pictures to draw where there is no prompt [16; without a name 9]", SHEET)
+    flags.add("batch_size", 16, int, "pictures to draw where there is no prompt; 9 if no model is named either", SHEET)
     flags.add("prompt", None, list[str], "files or http(s) addresses, with commas between; may repeat", SHEET)
     flags.add_alias("prompt_image", "prompt")
     flags.add("cut", None, str | None, "kept part of a prompt: pixels (512), rows (16r), a share (50%) [half]", SHEET)
@@ -76,8 +76,8 @@ def run(arguments: Sequence[str]) -> int:
     options = {name: given.get(name, flags.default(name)) for name in flags.names}
     if given.get("model_name") == "":
         raise ConfigError("--model_name= names no model; --model_name=NAME does, or leave it out to draw emoji")
-    if options["batch_size"] is None:
-        options["batch_size"] = 16 if options["model_name"] or options["checkpoint"] else 9
+    if not {"batch_size", "model_name", "checkpoint"} & given.keys():
+        options["batch_size"] = 9
     temperatures = _numbers(comma_list(options["temperature"]))
     prompts = comma_list(options["prompt"])
     if "prompt" in given and not prompts:
