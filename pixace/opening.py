@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageColor, UnidentifiedImageError
 
 from pixace.errors import ConfigError, PixaceError
-from pixace.fetching import fetch_bytes
+from pixace.fetching.content import fetch_bytes
 
 PictureSource = str | os.PathLike | bytes | Image.Image | np.ndarray
 

@@ -35,13 +35,9 @@ MAY_IMPORT = {
     "inert_pickle": {"errors"},
     "trax_files": {"inert_pickle", *BASICS},
     "exchange": {"trax_files", "models", "checkpoints", *BASICS},
-    "connecting": {"errors"},
-    "fetching": {"connecting", *BASICS},
-    "checksums": {"errors"},
-    "part_files": set(),
-    "downloading": {"checksums", "connecting", "part_files", "progress", *BASICS},
+    "fetching": {"progress", *BASICS},
     "locks": {"errors"},
-    "zoo": WORK | BASICS | PICTURES | {"checksums", "connecting", "downloading", "locks", "sampling"},
+    "zoo": WORK | BASICS | PICTURES | {"locks", "sampling"},
     "opening": {"fetching", *BASICS},
     "images": {"opening", *BASICS},
     "sheets": {"opening", *BASICS},
@@ -79,9 +75,9 @@ WITHOUT_JAX = [
         "tracking",
         "progress",
     ),
-    *("fetching", "connecting", "downloading", "part_files", "checksums", "locks", "zoo"),
-    *("trax_files", "inert_pickle", "devices", "models.table", "ops.blocking", "planning", ""),
+    *("locks", "trax_files", "inert_pickle", "devices", "models.table", "ops.blocking", ""),
 ]
+FOLDERS_WITHOUT_JAX = ("cli", "fetching", "planning", "sources", "zoo")
 HEAVY = {"jax", "jaxlib", "optax", "orbax", "tensorflow", "torch", "trax", "tensorboardX"}
 HEAVY |= {"tensorflow_datasets", "array_record", "pyarrow"}
 
@@ -167,7 +163,7 @@ def test_no_jax_is_reached_when_the_light_modules_are_imported():
                 return found
         return None
 
-    light = [m for m in MODULES if m in WITHOUT_JAX or m.split(".")[0] in ("cli", "zoo", "sources", "planning")]
+    light = [m for m in MODULES if m in WITHOUT_JAX or m.split(".")[0] in FOLDERS_WITHOUT_JAX]
     assert {"cli.main", "cli.flags", "cli.train", "cli.predict", "config", "dataset", ""} <= set(light)
     wrong = [" -> ".join(found) for m in light if (found := heavy_path(m))]
     assert not wrong, "\n".join(wrong)

@@ -15,7 +15,7 @@ from test_predict_command import make_model, respond_with, server
 
 from pixace import opening
 from pixace.devices import prepare
-from pixace.fetching import fetch_bytes
+from pixace.fetching.content import fetch_bytes
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from test_export_command import make
 
 import pixace
 from pixace.checkpoints import load_config
-from pixace.downloading import ATTEMPTS
 from pixace.errors import ConfigError, PixaceError
+from pixace.fetching.files import ATTEMPTS
 from pixace.zoo.download import download_model, network_files
 from pixace.zoo.index import File, find_entry
 from pixace.zoo.manifest import MANIFEST, make_manifest

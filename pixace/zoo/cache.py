@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from pixace.checksums import ChangedFile, check_file
-from pixace.connecting import NotThere, origin
-from pixace.downloading import download_file
 from pixace.errors import PixaceError
+from pixace.fetching.checksums import ChangedFile, check_file
+from pixace.fetching.connecting import NotThere, origin
+from pixace.fetching.files import download_file
 from pixace.folders import cache_folder, write_atomically
 from pixace.locks import locked
 from pixace.progress import Bar

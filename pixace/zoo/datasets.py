@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
-from pixace.downloading import download_file
 from pixace.errors import ConfigError, PixaceError
+from pixace.fetching.files import download_file
 from pixace.folders import name_folder, staging_folder
 from pixace.locks import locked
 from pixace.progress import Bar, Progress

@@ -7,8 +7,8 @@ from functools import partial
 from importlib.resources import as_file
 from pathlib import Path
 
-from pixace.checksums import check_file
 from pixace.errors import ConfigError, PixaceError
+from pixace.fetching.checksums import check_file
 from pixace.folders import name_folder, staging_folder
 from pixace.zoo.cache import Say, fetch_files
 from pixace.zoo.index import Entry, embedded, find_entry, folder_name

@@ -6,8 +6,8 @@ headers, so that its own library would bring a second way of caching, locking an
 
 import os
 
-from pixace.connecting import origin
 from pixace.errors import ConfigError
+from pixace.fetching.connecting import origin
 
 ENDPOINT = "https://huggingface.co"
 

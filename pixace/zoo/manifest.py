@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pixace.checksums import check_file
 from pixace.errors import PixaceError
+from pixace.fetching.checksums import check_file
 from pixace.zoo.index import SHA256, File
 
 MANIFEST, FORMAT = "manifest.json", 1

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from serving import Answer
 
-from pixace import downloading
-from pixace.checksums import ChangedFile
-from pixace.downloading import ATTEMPTS, download_file
 from pixace.errors import PixaceError
+from pixace.fetching import files as downloading
+from pixace.fetching.checksums import ChangedFile
+from pixace.fetching.files import ATTEMPTS, download_file
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 OTHER = np.random.default_rng(1).bytes(100_000)
@@ -211,7 +211,7 @@ def test_a_redirect_from_https_to_http_is_refused():
     from urllib.error import URLError
     from urllib.request import Request
 
-    from pixace.connecting import _Redirects
+    from pixace.fetching.connecting import _Redirects
 
     def redirect(stay_secure: bool):
         handler = _Redirects(stay_secure)
@@ -301,7 +301,7 @@ def test_a_folder_that_cannot_be_made_is_told(server, tmp_path):
 
 def test_a_killed_process_leaves_a_part_that_the_next_one_goes_on_with(server, tmp_path):
     url = server.put("/a.bin", CONTENT, Answer(trickle=0.02))
-    code = "import sys; from pathlib import Path; from pixace.downloading import download_file as d; "
+    code = "import sys; from pathlib import Path; from pixace.fetching.files import download_file as d; "
     process = subprocess.Popen(
         [sys.executable, "-c", code + "d(sys.argv[1], Path(sys.argv[2]))", url, tmp_path / "a.bin"]
     )

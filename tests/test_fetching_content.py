@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pixace.errors import ConfigError, PixaceError
-from pixace.fetching import fetch_bytes
+from pixace.fetching.content import fetch_bytes
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 

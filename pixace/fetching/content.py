@@ -3,8 +3,8 @@
 import http.client
 import time
 
-from pixace.connecting import TOTAL_FACTOR, explain, open_url, within
 from pixace.errors import ConfigError, PixaceError
+from pixace.fetching.connecting import TOTAL_FACTOR, explain, open_url, within
 
 CHUNK = 2**16  # bytes
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixace.checksums import check_file, disk_errors, wrong_sum
-from pixace.connecting import TOTAL_FACTOR, Answer, explain, open_url, within
 from pixace.errors import PixaceError
-from pixace.part_files import PartFile, Source
+from pixace.fetching.checksums import check_file, disk_errors, wrong_sum
+from pixace.fetching.connecting import TOTAL_FACTOR, Answer, explain, open_url, within
+from pixace.fetching.part_files import PartFile, Source
 from pixace.progress import Progress, silent
 
 TIMEOUT_S = 20.0  # of one wait for the server
