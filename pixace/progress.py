@@ -1,4 +1,4 @@
-"""One way to show that work goes on: a bar on a terminal (rich), plain lines elsewhere."""
+"""One way to show that work goes on: a bar on a terminal (rich), one changing line in a notebook, else plain lines."""
 
 import sys
 import time
@@ -28,6 +28,8 @@ class Bar:
     def __init__(self, label: str, in_bytes: bool = False):
         self.label, self.in_bytes = label, in_bytes
         self._terminal = sys.stderr.isatty()
+        self._notebook = type(sys.stderr).__module__.startswith("ipykernel")
+        self._shown = 0  # characters of the line in a notebook
         self._started = self._last = time.monotonic()
         self._first_done: int | None = None
         self._rich = None
@@ -49,7 +51,14 @@ class Bar:
                 amount = f"{byte_count(done)} of {byte_count(total)}" if total else byte_count(done)
                 text = f"{byte_count(self._rate(done))}/s"
             parts = [f"{self.label} {amount}", text, self._time_left(done, total)]
-            print("  ".join(part for part in parts if part), file=sys.stderr, flush=True)
+            self._print("  ".join(part for part in parts if part))
+
+    def _print(self, line: str) -> None:
+        if self._notebook:
+            print(f"\r{line.ljust(self._shown)}", end="", file=sys.stderr, flush=True)
+            self._shown = len(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
     def _rate(self, done: int) -> float:
         return (done - (self._first_done or 0)) / max(time.monotonic() - self._started, 1e-9)
@@ -86,6 +95,8 @@ class Bar:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._rich is not None:
             self._rich.stop()
+        if self._shown:
+            print(file=sys.stderr)
 
 
 def duration(seconds: float) -> str:

@@ -122,7 +122,7 @@ def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
     for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "PIXACE_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pixace.downloading.PAUSE_S", 0.01)
+    monkeypatch.setattr("pixace.fetching.files.PAUSE_S", 0.01)
     server = Server()
     yield server
     server.close()

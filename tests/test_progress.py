@@ -133,3 +133,18 @@ def test_a_terminal_shows_bytes_too(clock, monkeypatch):
 )
 def test_byte_counts_are_short(count, text):
     assert byte_count(count) == text
+
+
+def test_in_a_notebook_one_line_changes(clock, monkeypatch):
+    stream = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    monkeypatch.setattr("sys.stderr", stream)
+    with Bar("work") as bar:
+        clock.now += LINE_EVERY_S
+        bar(1, 3, "a longer text")
+        clock.now += LINE_EVERY_S
+        bar(3, 3)
+    shown = stream.getvalue()
+    first, second = shown.removesuffix("\n").split("\r")[1:]
+    assert first.startswith("work 1/3  a longer text") and second.rstrip() == "work 3/3"
+    assert len(second) == len(first), "something of the longer line stays"
+    assert shown.count("\n") == 1
