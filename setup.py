@@ -17,7 +17,7 @@ setup(
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1",
-        "jax>=0.10,<0.13",
+        "jax>=0.10.2,<0.13",
         "numpy>=2.0",
         "optax>=0.2.8,<0.3",
         "orbax-checkpoint>=0.11.36,<0.13",
@@ -29,8 +29,8 @@ setup(
         "tensorboardX>=2.6.2",
     ],
     extras_require={
-        "cuda": ["jax[cuda12]>=0.10,<0.13"],
-        "tpu": ["jax[tpu]>=0.10,<0.13"],
+        "cuda": ["jax[cuda12]>=0.10.2,<0.13"],
+        "tpu": ["jax[tpu]>=0.10.2,<0.13"],
         "tfds": TFDS,
         "parquet": [PARQUET],
         "gdown": ["gdown>=6.5,<7"],  # the model on Google Drive

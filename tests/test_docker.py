@@ -3,15 +3,17 @@
 `scripts/test-docker` builds and runs the image.
 """
 
-import ast
 import os
 import re
+import runpy
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
@@ -40,9 +42,15 @@ def lock_file(kind: str) -> Path:
 
 def from_setup(keyword: str):
     """What setup.py passes as `keyword`."""
-    calls = (node for node in ast.walk(ast.parse((ROOT / "setup.py").read_text())) if isinstance(node, ast.Call))
-    setup = next(call for call in calls if ast.unparse(call.func) == "setup")
-    return ast.literal_eval(next(k.value for k in setup.keywords if k.arg == keyword))
+    passed: dict = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(
+            sys.modules,
+            "setuptools",
+            SimpleNamespace(setup=lambda **given: passed.update(given), find_packages=lambda **given: []),
+        )
+        runpy.run_path(str(ROOT / "setup.py"))
+    return passed[keyword]
 
 
 @pytest.mark.parametrize("kind", DOCKERFILES)
