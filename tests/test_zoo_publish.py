@@ -72,7 +72,7 @@ def test_the_card_tells_figures_sums_and_training_and_no_path(trained, here, cap
         "transformer (--arch=base), full attention, width 16, 1 layers, 1 heads",
         "library_name: pixace",
         "license: mit",
-        "pixace predict --model_name=one",
+        "pixace predict --model_name=out",  # as it is called where it was put
         "![pictures drawn by the model](sheet.png)",
     ):
         assert told in card
@@ -121,7 +121,7 @@ def test_an_exported_file_and_a_model_without_figures_are_published_too(here, ca
     pixace.export_model("reformer", "x.safetensors")
     assert answer(capsys, "publish", "--checkpoint=x.safetensors", "--out=out", "--n_samples=0")[0] == 0
     card = Path("out/README.md").read_text()
-    assert "# x\n" in card and "| validation | not measured |" in card and "| training | 9 steps |" in card
+    assert "# out\n" in card and "| validation | not measured |" in card and "| training | 9 steps |" in card
 
 
 @pytest.mark.parametrize(

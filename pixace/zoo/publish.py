@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from pixace.errors import ConfigError, PixaceError
-from pixace.folders import ENDINGS, name_folder, staging_folder
+from pixace.folders import name_folder, staging_folder
 from pixace.progress import Bar
 from pixace.zoo.card import Facts, card, figures_at
 from pixace.zoo.manifest import MANIFEST, MODEL_FILES, PICTURE, make_manifest, read_manifest
@@ -36,7 +36,7 @@ def publish_model(
 
     Args:
         name_or_path: a name in `weights_dir`, or a path.
-        out: the new folder.
+        out: the new folder; its name is what the card calls the model.
         weights_dir: None if `name_or_path` is a path.
         dtype: number format of the weights in the file; bfloat16 halves it and rounds to three digits.
         n_samples: pictures on the sheet; 0 for no sheet.
@@ -75,7 +75,7 @@ def publish_model(
             names.append(PICTURE)
         (folder / MANIFEST).write_text(make_manifest(folder, names))
         facts = Facts(
-            name=_name(found.path.resolve()),
+            name=out.name,
             weights=count_parameters(config.model),
             step=step,
             dtype=dtype,
@@ -88,15 +88,6 @@ def publish_model(
         (folder / "README.md").write_text(card(found.config, facts), encoding="utf8")
         name_folder(folder, out)
     return out
-
-
-def _name(path: Path) -> str:
-    """What a model is called: its folder's name, or its file's without the ending."""
-    if path.is_file() and path.name == "model.pkl.gz":
-        path = path.parent
-    for ending in ENDINGS.values() if path.is_file() else ():
-        path = path.with_name(path.name.removesuffix(ending))
-    return path.name
 
 
 def _draw(folder: Path, count: int, temperature: float, seed: int) -> None:
