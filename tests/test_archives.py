@@ -20,7 +20,7 @@ from pixace.config import TokenizerConfig, TrainConfig
 from pixace.dataset import load_tokens
 from pixace.errors import PixaceError
 from pixace.progress import silent
-from pixace.sources import archive
+from pixace.sources import archive, archive_files
 from pixace.sources.finding import find_source
 from pixace.training.pictures import load_pictures
 
@@ -234,7 +234,7 @@ def test_links_inside_a_tar_are_listed(tmp_path, cache):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_unpacks_to_far_more_than_pictures_do_is_not_read(tmp_path, cache, kind, monkeypatch):
-    monkeypatch.setattr(archive, "BOMB_BYTES", 2**20)
+    monkeypatch.setattr(archive_files, "BOMB_BYTES", 2**20)
     files = [(f"{i}.bmp", bytes(2**20)) for i in range(4)]
     file = pack_bytes(tmp_path / f"bomb.{kind}", files)
     if kind == "tar":  # not compressed, so it is what it says
@@ -245,10 +245,10 @@ def test_what_unpacks_to_far_more_than_pictures_do_is_not_read(tmp_path, cache, 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_too_large_for_a_picture_is_listed_and_not_read(tmp_path, cache, kind, monkeypatch):
-    monkeypatch.setattr(archive, "MAX_BYTES", 5000)
+    monkeypatch.setattr(archive_files, "MAX_BYTES", 5000)
     file = pack_bytes(tmp_path / f"a.{kind}", [("x.png", png(0)), ("large.png", bytes(5001))])
     found = load_tokens(file, CONFIG, cache=cache)
-    assert found.skipped == (("large.png", "it has 5,001 bytes, more than the limit of 5,000"),)
+    assert found.skipped == (("large.png", "it is larger than the limit of 5,000 bytes"),)
 
 
 def test_a_picture_of_too_many_pixels_in_an_archive_is_listed(tmp_path, cache):

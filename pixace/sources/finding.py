@@ -32,7 +32,8 @@ def find_source(
         from pixace.sources.tfds import TfdsSplit
 
         return TfdsSplit(text, validation)
-    from pixace.sources.archive import ENDINGS, Archives
+    from pixace.sources.archive import Archives
+    from pixace.sources.archive_files import ENDINGS
     from pixace.sources.folder import Folder
 
     path = Path(text).expanduser()

@@ -4,22 +4,25 @@ import gzip
 import hashlib
 import os
 import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pixace.errors import ConfigError, PixaceError
 from pixace.fetching.files import download_file
 from pixace.folders import name_folder, staging_folder
 from pixace.locks import locked
 from pixace.progress import Bar, Progress
-from pixace.zoo.archives import BadArchive, pictures_in
+from pixace.sources.archive_files import BadArchive, entries, guarded_entries, in_one_line
 from pixace.zoo.cache import OFFLINE, Say, downloads, is_offline
 from pixace.zoo.emoji import is_held_out
 from pixace.zoo.index import Dataset, datasets
 
 PICTURE = re.compile(r"emoji_u[0-9a-f_]+\.png")
 REPORT = "report.txt"
+LARGEST_PICTURE = 2**20  # bytes
 
 
 @dataclass
@@ -99,7 +102,7 @@ def download_dataset(
 def _unpack(file: Path, dataset: Dataset, expected: dict[str, str], target: Path, progress: Progress) -> Pictures:
     """Put the set's pictures into `target`, held against the manifest."""
     result, seen = Pictures(target), set()
-    for picture, content in pictures_in(file, PICTURE, dataset.folder):
+    for picture, content in _pictures(file, dataset.folder):
         if picture not in expected:
             result.new.append(picture)
             continue
@@ -116,6 +119,30 @@ def _unpack(file: Path, dataset: Dataset, expected: dict[str, str], target: Path
     result.different.sort()
     result.new.sort()
     return result
+
+
+def _pictures(archive: Path, folder: str) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the pictures in an archive, of whose paths only the last part is ever used.
+
+    If any of them lies in a folder whose path ends with `folder`, only those count: an archive may hold the same
+    pictures in several sizes. Links are passed over. The archive is read twice: it may not fit into memory.
+    """
+    if not archive.exists():
+        raise PixaceError(f"there is no {archive}")
+    with in_one_line(archive):
+        paths = [PurePosixPath(entry.name) for entry in guarded_entries(archive) if entry.regular]
+        matching = [path for path in paths if PICTURE.fullmatch(path.name)]
+        chosen = [path for path in matching if f"/{path.parent}".endswith(f"/{folder}")] or matching
+        twice = [name for name, count in Counter(path.name for path in chosen).items() if count > 1]
+        if twice:
+            raise BadArchive(f"{archive} holds two pictures of the name {twice[0]}; which one is meant is not clear")
+        wanted = set(chosen)
+        for entry in entries(archive):
+            if PurePosixPath(entry.name) in wanted and entry.regular:
+                try:
+                    yield PurePosixPath(entry.name).name, entry.read(LARGEST_PICTURE)
+                except PixaceError as error:
+                    raise BadArchive(f"{entry.name[:200]} in {archive}: {error}") from None
 
 
 def manifest(dataset: Dataset) -> dict[str, str]:
