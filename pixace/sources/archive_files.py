@@ -1,6 +1,7 @@
 """The files in a zip or tar archive, one after another. It may come from anywhere; nothing of it gets onto the disk."""
 
 import contextlib
+import io
 import lzma
 import tarfile
 import zipfile
@@ -36,7 +37,7 @@ class Entry:
     size: int
     place: int
     regular: bool
-    open: Callable[[], IO[bytes] | None]
+    open: Callable[[], IO[bytes]]
 
     def read(self, most: int | None = None) -> bytes:
         """Its content, of `MAX_BYTES` or `most`; raises `PixaceError` if it is damaged, larger, locked, or a link."""
@@ -47,8 +48,8 @@ class Entry:
         if self.size > most:
             raise too_large
         try:
-            opened = self.open()
-            content = b"" if opened is None else opened.read(most + 1)
+            with self.open() as opened:
+                content = opened.read(most + 1)
         except DAMAGED as error:
             raise PixaceError(f"it is damaged: {error}") from None
         except RuntimeError as error:  # the way of zipfile to say that a password is needed
@@ -97,8 +98,13 @@ def _tar_entries(file: Path) -> Iterator[Entry]:
         while (member := archive.next()) is not None:
             archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue]  # a kilobyte each
             if not member.isdir():
-                opened = lambda member=member: archive.extractfile(member)  # noqa: E731
-                yield Entry(member.name, member.size, member.offset_data, member.isreg(), opened)
+                yield Entry(
+                    member.name,
+                    member.size,
+                    member.offset_data,
+                    member.isreg(),
+                    lambda member=member: archive.extractfile(member) or io.BytesIO(),  # None of what is no file
+                )
 
 
 class _Header(tarfile.TarInfo):
