@@ -23,7 +23,8 @@ import numpy as np
 from machine import report
 
 from pixace.cli.train import make_flags
-from pixace.config import ModelConfig, ModelOptions, TokenizerConfig, TrainConfig, hints_of
+from pixace.config import ModelConfig, ModelOptions, TokenizerConfig, TrainConfig
+from pixace.fields import hints_of
 from pixace.models.cache import empty_cache, unstack
 from pixace.models.spec import abstract_parameters
 from pixace.ops.attention import choose_implementation

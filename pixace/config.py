@@ -6,38 +6,17 @@ the command line makes its flags, so that a name, its type, its default and its 
 
 import dataclasses
 import math
-import types
-import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pixace.errors import ConfigError
+from pixace.fields import check_choices, option, require, shown
 
 MOST_BITS = 15  # of a token
 N_RESERVED = 2  # ids 0 (<pad>, also the start id) and 1 (<fill>)
 ENGINES = ("jax", "trax")
 DEFAULT_HASHES, MOST_HASHES = 2, 64
 MOST_ADDRESSES = 2**29  # of LSH attention: they are 32-bit integers
-
-
-def option(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
-    """A dataclass field with help text and, for strings, the values it may take."""
-    return field(default=default, metadata={"help": help, "choices": choices})
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise `ConfigError` unless the condition holds."""
-    if not condition:
-        raise ConfigError(message)
-
-
-def _check_choices(config: Any) -> None:
-    for entry in dataclasses.fields(config):
-        choices, value = entry.metadata.get("choices"), getattr(config, entry.name)
-        require(
-            not choices or value is None or value in choices,
-            f"{entry.name}={value!r} is not known; choose one of {', '.join(choices or ())}",
-        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +33,7 @@ class TokenizerConfig:
     background: str = option("white", "colour behind transparent pixels and padding: a name or #rrggbb")
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        check_choices(self)
         bits = self.bitdepth
         require(
             len(bits) == 3 and all(isinstance(b, int) and b >= 1 for b in bits),
@@ -121,7 +100,7 @@ class ModelConfig:
     dtype: str = option("float32", "", ("float32", "bfloat16"))
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        check_choices(self)
         for name in ("vocab_size", "height", "width", "d_model", "n_layers", "n_heads", "d_head", "d_value", "d_ff"):
             value = getattr(self, name)
             require(isinstance(value, int) and value >= 1, f"{name}={value}: a whole number of at least 1 is needed")
@@ -195,7 +174,7 @@ class ModelOptions:
     dtype: str = option("float32", "number format of the computation: float32 or bfloat16", ("float32", "bfloat16"))
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        check_choices(self)
         require(self.n_heads >= 1, f"n_heads={self.n_heads}: at least 1 is needed")
         require(self.d_model % self.n_heads == 0, f"d_model={self.d_model} is not a multiple of n_heads={self.n_heads}")
         full = self.attention == "full"
@@ -305,7 +284,7 @@ class TrainConfig:
     n_samples: int = option(4, "pictures drawn, and completed, at each checkpoint of an epoch; 0 for none")
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        check_choices(self)
         for name in ("batch_size", "accumulate", "n_epochs", "steps_per_epoch", "keep"):
             require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: at least 1 is needed")
         for name in ("n_steps", "steps_per_eval"):
@@ -352,6 +331,15 @@ class RunConfig:
             f"the tokenizer for {tokenizer.vocab_size} and {tokenizer.n_tokens}",
         )
 
+    def at_size(self, size: int) -> "RunConfig":
+        """The same model for pictures of another size, if its positions are not learned; its window keeps its rows."""
+        model, tokenizer = self.model, dataclasses.replace(self.tokenizer, image_size=size)
+        if model.positions != "rotary":
+            return self
+        window = -(-model.window * size // model.width)
+        model = dataclasses.replace(model, height=size, width=size, window=window)
+        return dataclasses.replace(self, tokenizer=tokenizer, model=model)
+
 
 def check_agrees(config: RunConfig, given: dict[str, Any], where: str, numbers_too: bool = False) -> None:
     """Raise `ConfigError`, with both values, where something given contradicts the configuration of a model."""
@@ -363,33 +351,3 @@ def check_agrees(config: RunConfig, given: dict[str, Any], where: str, numbers_t
             saved = getattr(section, name)
             if saved != value:
                 raise ConfigError(f"--{name}={shown(value)} contradicts {where}, which has {name}={shown(saved)}")
-
-
-def shown(value: Any) -> str:
-    """A value as it is written on the command line."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def hints_of(*sections: type) -> dict[str, Any]:
-    """The types of the fields of configuration classes, by name."""
-    return {name: hint for section in sections for name, hint in typing.get_type_hints(section).items()}
-
-
-def convert(hint: Any, name: str, value: Any) -> Any:
-    """`value` as the type `hint` (int, float, bool, str, tuple of int, or one of these | None).
-
-    Raises:
-        ConfigError: naming the field and the type that it needs.
-    """
-    if isinstance(hint, types.UnionType):
-        if value is None:
-            return None
-        hint = next(arg for arg in typing.get_args(hint) if arg is not types.NoneType)
-    if typing.get_origin(hint) is tuple:
-        if isinstance(value, list | tuple) and all(type(v) is int for v in value):
-            return tuple(value)
-    elif hint is float and type(value) in (int, float):
-        return float(value)
-    elif type(value) is hint:
-        return value
-    raise ConfigError(f"{name}={value!r} is not of type {getattr(hint, '__name__', hint)}")

@@ -5,8 +5,9 @@ import json
 import typing
 from typing import Any
 
-from pixace.config import ModelConfig, RunConfig, TokenizerConfig, TrainConfig, convert, require
+from pixace.config import ModelConfig, RunConfig, TokenizerConfig, TrainConfig
 from pixace.errors import ConfigError
+from pixace.fields import convert, require
 
 FORMAT_VERSION = 1
 

@@ -27,18 +27,10 @@ from pixace.checkpoints import (
     save_weights,
     weights_step,
 )
-from pixace.config import (
-    ModelConfig,
-    ModelOptions,
-    RunConfig,
-    TokenizerConfig,
-    TrainConfig,
-    check_agrees,
-    convert,
-    hints_of,
-)
+from pixace.config import ModelConfig, ModelOptions, RunConfig, TokenizerConfig, TrainConfig, check_agrees
 from pixace.config_file import from_json, to_json
 from pixace.errors import ConfigError, PixaceError
+from pixace.fields import convert, hints_of
 from pixace.folders import ENDINGS, model_folder
 from pixace.models.spec import Parameters
 from pixace.models.trax import config_from_trax, parameters_from_trax, trax_from_parameters
@@ -100,18 +92,9 @@ def find_model(
     else:
         found = _in_own_folder(path.parent if _in_folder(path) else path, weights_dir)
     if any_size and given.get("image_size"):
-        found = replace(found, config=_at_size(found.config, given["image_size"]))
+        found = replace(found, config=found.config.at_size(given["image_size"]))
     check_agrees(found.config, given, f"the model in {found.path}", numbers_too)
     return found
-
-
-def _at_size(config: RunConfig, size: int) -> RunConfig:
-    """The same model for pictures of another size, if its positions are not learned; its window keeps its rows."""
-    model, tokenizer = config.model, replace(config.tokenizer, image_size=size)
-    if model.positions != "rotary":
-        return config
-    window = -(-model.window * size // model.width)
-    return replace(config, tokenizer=tokenizer, model=replace(model, height=size, width=size, window=window))
 
 
 def _in_folder(path: Path) -> bool:

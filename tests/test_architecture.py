@@ -17,7 +17,7 @@ FILES = {
 MODULES = sorted(FILES)
 SIDE = {"imstack", "style", "clip", "guide", "refine"}  # what the core knows nothing of
 CORE = {"ops", "models", "training", "sampling", "dataset", "tokenising", "sources", "tokenizer"}
-BASICS = {"config", "config_file", "errors", "folders"}
+BASICS = {"config", "fields", "config_file", "errors", "folders"}
 PICTURES = {"opening", "images", "sheets", "fetching"}
 WORK = {"models", "ops", "tokenizer", "dataset", "checkpoints", "exchange", "tracking", "progress", "devices"}
 WORK |= {"sharding", "sources"}
@@ -25,13 +25,14 @@ WORK |= {"sharding", "sources"}
 # for everybody hold: nothing imports cli, and the core imports none of `SIDE`.
 MAY_IMPORT = {
     "errors": set(),
-    "config": {"errors"},
+    "fields": {"errors"},
+    "config": {"errors", "fields"},
     "folders": {"errors"},
     "progress": set(),
     "ops": set(),
     "models": {"ops", *BASICS},
-    "config_file": {"config", "errors"},
-    "checkpoints": {"config", "config_file", "models.spec", "errors", "folders"},
+    "config_file": {"config", "fields", "errors"},
+    "checkpoints": {"config", "fields", "config_file", "models.spec", "errors", "folders"},
     "inert_pickle": {"errors"},
     "trax_files": {"inert_pickle", *BASICS},
     "exchange": {"trax_files", "models", "checkpoints", *BASICS},

@@ -195,8 +195,8 @@ def test_a_plan_is_made_without_jax_in_seconds(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--memory=10 apples"], "10GB or 800MiB"),
-        (["--memory=0"], "above 0"),
+        (["--memory=10 apples"], "10GB, 800MiB or 8e9"),
+        (["--memory=0"], "from 1 byte"),
         (["--n_pictures=0"], "at least 1"),
         (["--engine=trax"], "our own engine"),
         (["--d_model=130"], "multiple of n_heads"),

@@ -14,8 +14,9 @@ from typing import Any
 
 from absl import flags
 
-from pixace.config import ModelOptions, TokenizerConfig, convert
+from pixace.config import ModelOptions, TokenizerConfig
 from pixace.errors import ConfigError
+from pixace.fields import convert
 
 OTHER = "other flags"
 HELP = ("--help", "-help", "--helpfull", "-helpfull", "--helpshort", "-helpshort", "-h", "-?")

@@ -2,23 +2,24 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pixace.cli.flags import FlagSet
 from pixace.cli.train import make_flags as train_flags
-from pixace.config import ModelConfig, ModelOptions, RunConfig, TokenizerConfig, TrainConfig, check_agrees, hints_of
+from pixace.config import ModelConfig, ModelOptions, RunConfig, TokenizerConfig, TrainConfig, check_agrees
 from pixace.config_file import from_json
 from pixace.errors import ConfigError, PixaceError
+from pixace.fields import hints_of
 from pixace.folders import model_folder
 
 ABOUT = (
     "Tell the memory and the time that `pixace train` with the same flags will take, without training or compiling "
     "anything. The figures are by formula, checked on a CPU; they have not been checked on a GPU."
 )
-UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "": 1}
+UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "": 1}
+MOST_BYTES = 1e15
 OWN = ("memory", "n_pictures", "draw", "json")
 
 
@@ -73,6 +74,8 @@ def _configurations(given: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
         raise ConfigError("--engine=trax: only our own engine's memory and time are known")
     base = _known(given)
     if base is not None:
+        if given.get("checkpoint") and given.get("image_size"):
+            base = base.at_size(given["image_size"])
         check_agrees(base, given, "the model that is there")
         return base.model, dataclasses.replace(base.training or TrainConfig(), **_part(given, TrainConfig))
     tokenizer = TokenizerConfig(**_part(given, TokenizerConfig))
@@ -101,12 +104,15 @@ def _known(given: dict[str, Any]) -> RunConfig | None:
 
 
 def _count(training: TrainConfig) -> int | None:
-    """Pictures in the training folder, None where there is none."""
+    """Pictures to train on in the source that is named, None where none is."""
     if training.images is None:
         return None
-    from pixace.images import find_pictures
+    from pixace.progress import silent
+    from pixace.sources.finding import find_source
 
-    return len(find_pictures(training.images))
+    count = find_source(training.images).count(silent)
+    held_out = 0 if training.val_images else round(count * training.val_fraction)
+    return count - held_out
 
 
 def _bytes(text: str) -> int:
@@ -115,12 +121,12 @@ def _bytes(text: str) -> int:
     Raises:
         ConfigError: if it is none.
     """
-    number = text.strip().upper().rstrip("KMGIB")
+    number = text.strip().upper().rstrip("KMGTIB")
     unit = text.strip().upper()[len(number) :]
     try:
         size = float(number) * UNITS[unit]
     except (ValueError, KeyError):
-        raise ConfigError(f"--memory={text}: a size such as 10GB or 800MiB is needed") from None
-    if not 0 < size < math.inf:
-        raise ConfigError(f"--memory={text}: it must be above 0")
+        raise ConfigError(f"--memory={text}: a size such as 10GB, 800MiB or 8e9 is needed") from None
+    if not 1 <= size < MOST_BYTES:
+        raise ConfigError(f"--memory={text}: a size from 1 byte to 1,000 TB is needed")
     return int(size)

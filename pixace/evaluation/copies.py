@@ -122,6 +122,8 @@ def _verdict(
         return f"{duplicates} of {drawn} drawn pictures are training pictures, pixel by pixel"
     if at_least(near, drawn, chance) < SURE:
         return "the model draws near copies of training pictures more often than chance: look at the nearest ones"
+    if at_least(drawn, drawn, chance) >= SURE:  # were they all near
+        return "too few pictures to tell: draw more, or give more to compare with"
     if threshold == 0:  # nothing can be nearer
         return "no more duplicates than among held-out pictures; these are too often duplicates to tell more"
     return "no sign of copying"

@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from pixace import devices as device_choice
-from pixace.config import require, shown
 from pixace.dataset import TokenSet
 from pixace.errors import PixaceError
 from pixace.evaluation.cells import cell_bits, cell_sizes
@@ -26,6 +25,7 @@ from pixace.evaluation.loss_sheets import best_and_worst, extremes, loss_map
 from pixace.evaluation.pictures import find_pictures_of
 from pixace.evaluation.results import check_folder, default_folder, track, write_results
 from pixace.exchange import Say, find_model
+from pixace.fields import require, shown
 from pixace.progress import Bar
 from pixace.sampling.model import HOTTEST, Model
 

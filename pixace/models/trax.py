@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pixace.config import N_RESERVED, ModelConfig, ModelOptions, RunConfig, TokenizerConfig, shown
+from pixace.config import N_RESERVED, ModelConfig, ModelOptions, RunConfig, TokenizerConfig
 from pixace.errors import ConfigError, PixaceError
+from pixace.fields import shown
 from pixace.models.spec import MLP, Attention, Block, Norm, Parameters
 
 _OUTSIDE = 6  # arrays that belong to no layer: embedding, positions, the last norm, the head

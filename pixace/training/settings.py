@@ -6,19 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pixace.checkpoints import CONFIG, STATES, WEIGHTS, load_config
-from pixace.config import (
-    ModelConfig,
-    ModelOptions,
-    RunConfig,
-    TokenizerConfig,
-    TrainConfig,
-    check_agrees,
-    convert,
-    hints_of,
-    shown,
-)
+from pixace.config import ModelConfig, ModelOptions, RunConfig, TokenizerConfig, TrainConfig, check_agrees
 from pixace.errors import ConfigError, PixaceError
 from pixace.exchange import Say, find_model
+from pixace.fields import convert, hints_of, shown
 from pixace.trax_engine.options import check_model, with_fixed
 
 # These may change when a run goes on; all others would make it another run.

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from pixace.config import ModelConfig, shown
+from pixace.config import ModelConfig
 from pixace.errors import ConfigError
+from pixace.fields import shown
 
 # What Trax's loop does, in our words. These stand in the saved configuration; anything else is an error.
 FIXED: dict[str, Any] = {

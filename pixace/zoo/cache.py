@@ -81,12 +81,12 @@ def fetch_files(
         return found
     if is_offline(offline):
         raise PixaceError(
-            f"{entry.name} is not whole in {downloads()}, and offline nothing is downloaded; "
+            f"{entry.called} is not whole in {downloads()}, and offline nothing is downloaded; "
             f"go on without --offline ({' and '.join(OFFLINE)} unset)"
         )
 
     def waiting(owner: str) -> None:
-        say(f"another process ({owner}) is downloading {entry.name}; waiting for it")
+        say(f"another process ({owner}) is downloading {entry.called}; waiting for it")
 
     with locked(folder / ".lock", waiting):
         if not accept_changed and (found := _whole(folder, entry)) is not None:
@@ -168,8 +168,8 @@ def _fetch_file(entry: Entry, file: File, folder: Path, record: _Record) -> None
         if indexed is not None or first is None:
             raise
         raise PixaceError(
-            f"{file.name} of {entry.name} has changed: its SHA-256 is {error.found}, and was {held} when it first came "
-            "to this computer; if you trust the new one, --accept_changed takes it"
+            f"{file.name} of {entry.called} has changed: its SHA-256 is {error.found}, and was {held} when it "
+            "first came to this computer; if you trust the new one, --accept_changed takes it"
         ) from error
     record.files[file.name] = File(file.name, size, found)
     _write(folder, record)

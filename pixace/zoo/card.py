@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixace.config import RunConfig, shown
+from pixace.config import RunConfig
+from pixace.fields import shown
 from pixace.progress import byte_count
 from pixace.zoo.index import File
 from pixace.zoo.manifest import PICTURE

@@ -54,11 +54,16 @@ def download_model(
         found = network_files(model_name, offline=offline, accept_changed=accept_changed, say=say)
         return next(iter(found.values())).parent
     name = folder_name(model_name) if save_as is None else save_as
+    if save_as is None and not name:
+        raise ConfigError(f"{model_name} does not end with a name; --model_name=NAME gives the model one")
     if Path(name).name != name or name in ("", ".", ".."):
         raise ConfigError(f"--model_name={name!r} must be a plain name; its folder lies in --weights_dir")
     folder = Path(weights_dir) / name
+    found: dict[str, Path] = {}
+    if entry.source != "embedded":  # before anything is put beside the models
+        found = fetch_files(entry, offline=offline, accept_changed=accept_changed, say=say)
     with staging_folder(Path(weights_dir)) as staging:
-        _put(entry, staging, offline, accept_changed, say)
+        _put(entry, found, staging, say)
         _check(staging, model_name)
         _move(staging, folder)
     return folder
@@ -79,8 +84,8 @@ def network_files(
     return fetch_files(entry, offline=offline, accept_changed=accept_changed, say=say)
 
 
-def _put(entry: Entry, staging: Path, offline: bool | None, accept_changed: bool, say: Say) -> None:
-    """Make a model's folder of an entry's files."""
+def _put(entry: Entry, found: dict[str, Path], staging: Path, say: Say) -> None:
+    """Make a model's folder of an entry's files, those in the package or those `found` in the cache."""
     if entry.source == "embedded":
         inside = embedded(entry)
         if not inside.is_dir():
@@ -89,7 +94,6 @@ def _put(entry: Entry, staging: Path, offline: bool | None, accept_changed: bool
             with as_file(part) as path:
                 _copy(path, staging / part.name)
         return
-    found = fetch_files(entry, offline=offline, accept_changed=accept_changed, say=say)
     if set(MODEL_FILES) <= found.keys():
         for name, path in found.items():
             _copy(path, staging / name)

@@ -41,6 +41,8 @@ class Entry:
         files: what belongs to it; None where the source itself says (a published model).
         about_bytes: its size for people.
         facts: what the importer must be told.
+        seen: where revision, sizes and checksums were seen.
+        address: what was asked for, where it is not of the index.
     """
 
     name: str
@@ -54,6 +56,12 @@ class Entry:
     card: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     seen: str = ""
+    address: str = ""
+
+    @property
+    def called(self) -> str:
+        """What people called it: a name of the index, or an address."""
+        return self.address or self.name
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,8 @@ def find_entry(wanted: str) -> Entry:
             raise ConfigError(f"{wanted!r} is not of the form hf:OWNER/NAME or hf:OWNER/NAME@REVISION")
         revision = match["revision"] or "main"
         name = f"hf--{match['repository']}--{revision}".replace("/", "--")
-        return Entry(name, "model", wanted, f"the model {match['repository']} on the Hugging Face hub")
+        what = f"the model {match['repository']} on the Hugging Face hub"
+        return Entry(name, "model", wanted, what, address=wanted)
     if wanted.startswith(("https://", "http://")):
         source = wanted.rstrip("/").removesuffix("/weights.safetensors")
         parts = urllib.parse.urlsplit(source)
@@ -118,7 +127,7 @@ def find_entry(wanted: str) -> Entry:
         name = f"{words[-60:].lstrip('-.')}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
         last = parts.path.rpartition("/")[2]
         single = (File(last),) if last.endswith(".safetensors") else None
-        return Entry(name, "model", source, "a model on the web", files=single)
+        return Entry(name, "model", source, "a model on the web", files=single, address=wanted)
     known = ", ".join(entry.name for entry in models())
     raise ConfigError(f"there is no model {wanted!r} to download; there are {known}, hf:OWNER/NAME and https addresses")
 
