@@ -67,7 +67,7 @@ def test_the_card_tells_figures_sums_and_training_and_no_path(trained, here, cap
     for told in (
         "2.250 nats a token (3.25 bits a pixel), 37.5% of tokens right, at step 8, on training pictures",
         "9 steps of 16 pictures",
-        "4x4 pixels, crop to a square",
+        "4x4 pixels, cropped to a square",
         "hsv 2,2,2 bits, 66 token ids",
         "transformer (--arch=base), full attention, width 16, 1 layers, 1 heads",
         "library_name: pixace",

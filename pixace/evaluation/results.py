@@ -17,6 +17,7 @@ from pixace.sheets import save_picture
 from pixace.tracking import Tracker
 
 FOLDER, FIGURES = "evaluation", "evaluation.json"
+SHEETS = {"loss_map", "best_and_worst", "nearest_training_pictures"}
 
 
 def default_folder(model: Path) -> Path:
@@ -42,6 +43,8 @@ def write_results(evaluation: Evaluation, pictures: Mapping[str, Image.Image], f
         PixaceError: if the folder cannot be written.
     """
     facts = {"Software": "pixace", "model": evaluation.model, "step": str(evaluation.step)}
+    for name in SHEETS - pictures.keys():  # of an earlier evaluation
+        (folder / f"{name}.png").unlink(missing_ok=True)
     files = [save_picture(picture, folder / f"{name}.png", metadata=facts) for name, picture in pictures.items()]
     content = {**evaluation.as_json(), "files": [file.name for file in files], "versions": library_versions()}
     write_atomically(folder / FIGURES, lambda path: path.write_text(json.dumps(content, indent=2) + "\n", "utf8"))

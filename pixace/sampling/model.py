@@ -162,10 +162,11 @@ class Model:
         tokens[:, :kept] = np.tile(prompts, (count // len(prompts), 1))[:, :kept]
         settings = make_settings(count, temperature, top_k, top_p, min_p, index)
         chunk = chunk or max(1, min(64, length // 8))
-        per_group = -(-(length - kept) // chunk)
-        total = per_group * -(-count // self.engine.group)
-        for done, drawn in enumerate(self.engine.stream(tokens, kept, settings, seed, chunk)):
-            progress(done, max(total, 1))
+        chunks, groups = -(-(length - kept) // chunk), -(-count // self.engine.group)
+        for i, drawn in enumerate(self.engine.stream(tokens, kept, settings, seed, chunk)):
+            whole, begun = divmod(i, max(chunks, 1))
+            done = whole * (length - kept) + min(begun * chunk, length - kept)
+            progress(done, max(groups * (length - kept), 1), "pixels")
             yield drawn
 
     def _checked(self, tokens: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from pixace.progress import byte_count
 from pixace.zoo.index import File
 from pixace.zoo.manifest import PICTURE
 
+SQUARED = {"squash": "squashed", "crop": "cropped", "pad": "padded"}
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -42,7 +44,7 @@ def card(config: RunConfig, facts: Facts) -> str:
     edge = tokenizer.image_size
     kind = f"{model.model_type} (--arch={model.arch}), {model.attention} attention"
     rows = [
-        ("pictures", f"{edge}x{edge} pixels, {tokenizer.resize} to a square"),
+        ("pictures", f"{edge}x{edge} pixels, {SQUARED[tokenizer.resize]} to a square"),
         ("tokenizer", f"{tokenizer.tokenizer} {shown(tokenizer.bitdepth)} bits, {model.vocab_size:,} token ids"),
         ("model", f"{kind}, width {model.d_model}, {model.n_layers} layers, {model.n_heads} heads"),
         ("weights", f"{facts.weights:,} in {facts.dtype}"),

@@ -156,16 +156,20 @@ def _side(picture: str) -> str:
 
 
 def _already(folder: Path, expected: dict[str, str]) -> Pictures:
-    """The same pictures are there; raises `PixaceError` if anything is not as it must be."""
-    result = Pictures(folder)
+    """What is in a folder of the set's pictures; raises `PixaceError` if anything else is there."""
+    result, seen = Pictures(folder), set()
     for side in ("train", "val"):
         there = {path.name: path for path in (folder / side).glob("*") if not path.name.startswith(".")}
-        wanted = {name for name in expected if _side(name) == side}
-        if there.keys() != wanted or any(
-            hashlib.sha256(path.read_bytes()).hexdigest() != expected[name] for name, path in there.items()
-        ):
+        if any(name not in expected or _side(name) != side for name in there):
             raise PixaceError(f"{folder} holds other files already; remove it, or choose another --out")
+        for name, path in there.items():
+            if hashlib.sha256(path.read_bytes()).hexdigest() != expected[name]:
+                result.different.append(name)
         setattr(result, side, len(there))
+        seen |= there.keys()
+    if not seen:
+        raise PixaceError(f"{folder} holds other files already; remove it, or choose another --out")
+    result.missing, result.different = sorted(expected.keys() - seen), sorted(result.different)
     return result
 
 
