@@ -11,7 +11,7 @@ from pixace.errors import PixaceError
 
 ENDINGS = {"safetensors": ".safetensors", "trax": ".pkl.gz"}  # of the files that hold a whole model
 
-EMBEDDED = Path(__file__).parent / "zoo" / "models"  # folders of the models that are part of the package
+EMBEDDED = Path(__file__).resolve().parent / "zoo" / "models"  # folders of the models that are part of the package
 DEFAULT_MODEL = "emoji"
 
 

@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from runs import make_pictures
 from test_cli import answer
 
 import pixace
@@ -63,7 +64,7 @@ def test_predict_without_a_name_draws_nine_pictures(tmp_path, monkeypatch, capsy
         assert sheet.size == (78, 78)
     drawn = {Image.open(path).tobytes() for path in pictures}
     assert len(drawn) == 9
-    assert read_metadata("collage.png")["model"].endswith("emoji")
+    assert read_metadata("collage.png")["model"] == "emoji of pixace"
     again = pixace.get_predictor().predict(batch_size=9, seed=3, scale=26)
     with Image.open(tmp_path / "collage.png") as sheet:
         np.testing.assert_array_equal(np.asarray(again), np.asarray(sheet.convert("RGB")))
@@ -86,3 +87,13 @@ def test_it_is_as_good_on_pictures_held_out_as_its_card_says(shared, tmp_path, c
     losses = -np.take_along_axis(log_probs, tokens[..., None].astype(int), axis=-1)[..., 0].mean(axis=1)
     told = float(re.search(r"([\d.]+) nats a token", card)[1])
     assert abs(losses.mean() - told) < 3 * losses.std() / np.sqrt(len(losses))
+
+
+def test_an_evaluation_of_it_leaves_the_package_as_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make_pictures(tmp_path / "pictures", 3)
+    before = sorted(embedded_model().rglob("*"))
+    code, _, err = answer(capsys, "evaluate", "--model_name=emoji", "--images=pictures", "--n_samples=0")
+    assert code == 0, err
+    assert sorted(embedded_model().rglob("*")) == before
+    assert (tmp_path / "emoji-evaluation" / "evaluation.json").is_file()

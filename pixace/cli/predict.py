@@ -11,7 +11,7 @@ from pixace import devices
 from pixace.cli.flags import FlagSet, add_facts, comma_list
 from pixace.config import ENGINES
 from pixace.errors import ConfigError, PixaceError
-from pixace.folders import DEFAULT_MODEL
+from pixace.folders import DEFAULT_MODEL, EMBEDDED
 
 if TYPE_CHECKING:
     from pixace.sampling.predictor import Drawing, Predictor
@@ -104,7 +104,8 @@ def run(arguments: Sequence[str]) -> int:
         scale = _animation_scale(options, columns, rows) if options["animate"] else 0
         _check_size(options, columns, rows)
         drawing, frames = _draw(predictor, options, prompts, temperatures, found)
-    _save(drawing, options, str(predictor.model.folder))
+    folder = predictor.model.folder
+    _save(drawing, options, f"{folder.name} of pixace" if EMBEDDED in folder.parents else str(folder))
     if options["animate"]:
         from pixace.sheets import save_animation
 

@@ -12,7 +12,7 @@ from PIL import Image
 from pixace.checkpoints import CONFIG, library_versions
 from pixace.errors import PixaceError
 from pixace.evaluation.figures import Evaluation
-from pixace.folders import write_atomically
+from pixace.folders import EMBEDDED, write_atomically
 from pixace.sheets import save_picture
 from pixace.tracking import Tracker
 
@@ -21,10 +21,15 @@ SHEETS = {"loss_map", "best_and_worst", "nearest_training_pictures"}
 
 
 def default_folder(model: Path) -> Path:
-    """`evaluation` in the folder of a model; of a model that is a file, NAME-evaluation where the command runs."""
-    if (model / CONFIG).is_file():
+    """`evaluation` in the folder of a model; of a file, or a model of the package, NAME-evaluation here."""
+    if _is_own_folder(model):
         return model / FOLDER
     return Path(f"{model.name.partition('.')[0]}-{FOLDER}")
+
+
+def _is_own_folder(model: Path) -> bool:
+    """Whether a model lies in a folder that is people's own."""
+    return (model / CONFIG).is_file() and EMBEDDED not in model.resolve().parents
 
 
 def check_folder(folder: Path) -> None:
@@ -58,7 +63,7 @@ def track(evaluation: Evaluation, pictures: Mapping[str, Image.Image], model: Pa
     that goes on would vanish from it. What was there of this step or later ones is replaced. Where it cannot be
     written a line says so.
     """
-    if not (model / CONFIG).is_file():
+    if not _is_own_folder(model):
         return
     try:
         check_folder(model / FOLDER)

@@ -69,7 +69,8 @@ def _ranges(text: str) -> list[str]:
     if not found:
         return [text]
     first, last = found.groups()
-    if int(last) - int(first) >= MOST_FILES:
+    low, high = sorted((int(first), int(last)))
+    if high - low >= MOST_FILES:
         raise PixaceError(f"{text} stands for more than {MOST_FILES:,} files")
-    numbers = [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
+    numbers = [str(number).zfill(min(len(first), len(last))) for number in range(low, high + 1)]
     return [name for number in numbers for name in _ranges(text[: found.start()] + number + text[found.end() :])]

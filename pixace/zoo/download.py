@@ -90,7 +90,7 @@ def _put(entry: Entry, found: dict[str, Path], staging: Path, say: Say) -> None:
         inside = embedded(entry)
         if not inside.is_dir():
             raise PixaceError(f"this build of pixace comes without its model {entry.name}")
-        for part in inside.iterdir():
+        for part in (part for part in inside.iterdir() if part.is_file()):
             with as_file(part) as path:
                 _copy(path, staging / part.name)
         return
