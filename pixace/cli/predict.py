@@ -104,8 +104,7 @@ def run(arguments: Sequence[str]) -> int:
         scale = _animation_scale(options, columns, rows) if options["animate"] else 0
         _check_size(options, columns, rows)
         drawing, frames = _draw(predictor, options, prompts, temperatures, found)
-    folder = predictor.model.folder
-    _save(drawing, options, f"{folder.name} of pixace" if EMBEDDED in folder.parents else str(folder))
+    _save(drawing, options, _called(predictor.model.folder))
     if options["animate"]:
         from pixace.sheets import save_animation
 
@@ -144,6 +143,11 @@ def _draw(
             if options["animate"]:
                 frames.append(np.asarray(drawing.sheet(width + 2)))
     return drawing, frames
+
+
+def _called(folder: Path | None) -> str:
+    """What a picture says of the model that drew it: not where pixace is installed."""
+    return f"{folder.name} of pixace" if folder is not None and EMBEDDED in folder.parents else str(folder)
 
 
 def _save(drawing: "Drawing", options: dict[str, Any], model: str) -> None:
