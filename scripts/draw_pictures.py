@@ -2,7 +2,7 @@
 
     python scripts/draw_pictures.py FOLDER [--count=400] [--seed=0]
 
-The same seed gives the same pictures. They are the quickstart's training set.
+The same seed gives the same pictures. `scripts/test-docker` trains on them.
 """
 
 import argparse
