@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pixace.planning.machine import processor
+
 LIBRARIES = ("numpy", "pillow", "scikit-image", "jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "trax")
 RESULTS = Path(os.environ.get("OUT") or Path(__file__).resolve().parent / "results")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"  # pictures beside the checkout, never in it
@@ -17,7 +19,7 @@ def describe_machine() -> dict[str, Any]:
     """Processor, cores, memory in GiB, device if JAX runs, system, Python, versions of the libraries installed."""
     jax = sys.modules.get("jax")
     return {
-        "cpu": _cpu_model(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         **({"device": jax.devices()[0].device_kind} if jax else {}),
@@ -37,16 +39,6 @@ def report(name: str, figures: dict[str, Any]) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))
-
-
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _version(name: str) -> str | None:

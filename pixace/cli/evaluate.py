@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from pixace import devices
-from pixace.cli.flags import FlagSet, add_facts
+from pixace.cli.flags import FlagSet, add_facts, add_model
 from pixace.errors import ConfigError
 
 ABOUT = (
@@ -18,16 +18,7 @@ MEASURED, DRAWN, OUTPUT = "what to measure on", "what to draw", "what to write"
 def make_flags() -> FlagSet:
     """The flags of this command."""
     flags = FlagSet("pixace evaluate --model_name=NAME [--images=FOLDER] [--flags]", ABOUT)
-    flags.add("model_name", None, str | None, "name of the model in WEIGHTS_DIR", "where")
-    flags.add("weights_dir", "model-weights", str, "folder that holds the models", "where")
-    flags.add_alias("model_dir", "weights_dir")
-    flags.add(
-        "checkpoint",
-        None,
-        str | None,
-        "a model's folder, exported file or Trax's model.pkl.gz, instead of a name",
-        "where",
-    )
+    add_model(flags)
     flags.add("device", "auto", str, "gpu and tpu fail where there is none", "where", devices.DEVICES)
     flags.add(
         "images",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pixace import devices
-from pixace.cli.flags import FlagSet
+from pixace.cli.flags import FlagSet, add_model
 from pixace.errors import ConfigError
 from pixace.folders import ENDINGS
 
@@ -16,10 +16,7 @@ ABOUT = (
 def make_flags() -> FlagSet:
     """The flags of this command."""
     flags = FlagSet("pixace export --model_name=NAME --format=trax|safetensors [--out=FILE] [--flags]", ABOUT)
-    flags.add("model_name", None, str | None, "name of the model in WEIGHTS_DIR", "where")
-    flags.add("weights_dir", "model-weights", str, "folder that holds the models", "where")
-    flags.add_alias("model_dir", "weights_dir")
-    flags.add("checkpoint", None, str | None, "folder or file of a model, instead of a name", "where")
+    add_model(flags)
     flags.add("format", "safetensors", str, "what to write", "what to write", tuple(ENDINGS))
     flags.add("out", None, str | None, "the file (default: NAME.safetensors or NAME.pkl.gz)", "what to write")
     return flags

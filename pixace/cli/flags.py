@@ -160,6 +160,15 @@ class FlagSet:
         return [f"{head:24}{body[0]}"] + [" " * 24 + line for line in body[1:]]
 
 
+def add_model(flags: FlagSet, name: str = "name of the model in WEIGHTS_DIR") -> None:
+    """Flags that say which model: by its name, or by the path of its folder or file; `name` is what help says."""
+    flags.add("model_name", None, str | None, name, "where")
+    flags.add("weights_dir", "model-weights", str, "folder that holds the models", "where")
+    flags.add_alias("model_dir", "weights_dir")
+    checkpoint = "a model's folder, exported file or Trax's model.pkl.gz, instead of a name"
+    flags.add("checkpoint", None, str | None, checkpoint, "where")
+
+
 def add_facts(flags: FlagSet, section: str) -> None:
     """Flags for what is known of a model that is there already; none of them is needed."""
     kinds = {"model_type": str | None, "n_heads": int | None}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixace import devices
-from pixace.cli.flags import FlagSet, add_facts, comma_list
+from pixace.cli.flags import FlagSet, add_facts, add_model, comma_list
 from pixace.config import ENGINES
 from pixace.errors import ConfigError, PixaceError
 from pixace.folders import DEFAULT_MODEL, EMBEDDED
@@ -31,21 +31,8 @@ SHEET, OUTPUT, CHECKED = "what to draw", "what to write", "checked against the m
 def make_flags() -> FlagSet:
     """The flags of this command."""
     flags = FlagSet("pixace predict [--model_name=NAME] [--prompt=FILE_OR_URL,...] [--flags]", ABOUT)
-    flags.add(
-        "model_name",
-        None,
-        str | None,
-        f"name of the model in WEIGHTS_DIR, or of one in the package (default: {DEFAULT_MODEL} of the package)",
-        "where",
-    )
-    flags.add("weights_dir", "model-weights", str, "folder that holds the models", "where")
-    flags.add_alias("model_dir", "weights_dir")
-    flags.add(
-        "checkpoint",
-        None,
-        str | None,
-        "a model's folder, exported file or Trax's model.pkl.gz, instead of a name",
-        "where",
+    add_model(
+        flags, f"name of the model in WEIGHTS_DIR, or of one in the package (default: {DEFAULT_MODEL} of the package)"
     )
     flags.add("device", "auto", str, "gpu and tpu fail where there is none", "where", devices.DEVICES)
     flags.add(
