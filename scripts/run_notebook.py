@@ -5,8 +5,8 @@
 ARCHIVE holds the Noto emoji where there is no network. It trains for a few minutes on two cores.
 """
 
+import argparse
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -18,8 +18,10 @@ NOTEBOOK = Path(__file__).resolve().parents[1] / "examples" / "pixace_demo.ipynb
 
 def main() -> None:
     """Run in an empty folder, so that only the notebook changes."""
-    if len(sys.argv) > 1:
-        os.environ["PIXACE_DEMO_ARCHIVE"] = str(Path(sys.argv[1]).resolve())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("archive", type=Path, nargs="?")
+    if archive := parser.parse_args().archive:
+        os.environ["PIXACE_DEMO_ARCHIVE"] = str(archive.resolve())
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}

@@ -102,7 +102,7 @@ def download_dataset(
 def _unpack(file: Path, dataset: Dataset, expected: dict[str, str], target: Path, progress: Progress) -> Pictures:
     """Put the set's pictures into `target`, held against the manifest."""
     result, seen = Pictures(target), set()
-    for picture, content in _pictures(file, dataset.folder):
+    for picture, content in pictures_in(file, dataset.folder):
         if picture not in expected:
             result.new.append(picture)
             continue
@@ -121,7 +121,7 @@ def _unpack(file: Path, dataset: Dataset, expected: dict[str, str], target: Path
     return result
 
 
-def _pictures(archive: Path, folder: str) -> Iterator[tuple[str, bytes]]:
+def pictures_in(archive: Path, folder: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of the pictures in an archive, of whose paths only the last part is ever used.
 
     If any of them lies in a folder whose path ends with `folder`, only those count: an archive may hold the same
