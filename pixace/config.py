@@ -13,6 +13,7 @@ from pixace.errors import ConfigError
 from pixace.fields import check_choices, option, require, shown
 
 MOST_BITS = 15  # of a token
+LARGEST_EDGE = 4096  # pixels
 N_RESERVED = 2  # ids 0 (<pad>, also the start id) and 1 (<fill>)
 ENGINES = ("jax", "trax")
 DEFAULT_HASHES, MOST_HASHES = 2, 64
@@ -43,7 +44,7 @@ class TokenizerConfig:
             sum(bits) <= MOST_BITS,
             f"bitdepth={','.join(map(str, bits))}: the bits add up to {sum(bits)}, {MOST_BITS} are possible at most",
         )
-        require(self.image_size >= 1, f"image_size={self.image_size}: at least 1 pixel is needed")
+        require(1 <= self.image_size <= LARGEST_EDGE, f"image_size={self.image_size}: 1 to {LARGEST_EDGE} are possible")
         require(_is_colour(self.background), f"background={self.background!r} is not a colour; try white or #ff8800")
 
     @property

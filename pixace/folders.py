@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ ENDINGS = {"safetensors": ".safetensors", "trax": ".pkl.gz"}  # of the files tha
 
 EMBEDDED = Path(__file__).resolve().parent / "zoo" / "models"  # folders of the models that are part of the package
 DEFAULT_MODEL = "emoji"
+STAGING = ".pixace-"  # begins the names of what is not whole yet
+LEFT_BEHIND_S = 24 * 3600.0
 
 
 def cache_folder() -> Path:
@@ -61,7 +64,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         PixaceError: if the folder cannot be written or the disk is full; other errors of `write` pass through.
     """
-    temporary = path.with_name(f".pixace-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    temporary = path.with_name(f"{STAGING}{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)  # with the rights that the umask leaves, unlike a file of `tempfile`
@@ -80,24 +83,40 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 @contextlib.contextmanager
-def staging_folder(parent: Path) -> Iterator[Path]:
-    """A new folder in `parent` (made where it is missing) to fill before `name_folder`; gone afterwards otherwise.
+def staging_folder(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`, to fill before `name_folder`; gone afterwards otherwise.
+
+    Makes the parent folder where it is missing, and removes what a process that was killed left there long ago.
 
     Raises:
-        PixaceError: if it cannot be made.
+        PixaceError: if it cannot be made; and one raised within that names it names `folder` instead.
     """
-    existed, folder = parent.exists(), parent / f".pixace-{os.getpid()}-{secrets.token_hex(4)}"
+    parent = folder.absolute().parent
+    existed, staging = parent.exists(), parent / f"{STAGING}{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        folder.mkdir(parents=True)
+        staging.mkdir(parents=True)
     except OSError as error:
-        raise PixaceError(f"cannot write {parent}: {error.strerror or error}") from None
+        raise PixaceError(f"cannot write {folder}: {error.strerror or error}") from None
+    _remove_left_behind(parent)
     try:
-        yield folder
+        yield staging
+    except PixaceError as error:
+        if str(staging) not in str(error):
+            raise
+        raise PixaceError(str(error).replace(str(staging), str(folder))) from None
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
         if not existed:
             with contextlib.suppress(OSError):  # there is something in it
                 parent.rmdir()
+
+
+def _remove_left_behind(parent: Path) -> None:
+    """Remove staging folders that nothing has been written to for so long that no process can be at them."""
+    for old in parent.glob(f"{STAGING}*"):
+        with contextlib.suppress(OSError):
+            if old.is_dir() and time.time() - old.stat().st_mtime > LEFT_BEHIND_S:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def name_folder(staging: Path, folder: Path) -> None:

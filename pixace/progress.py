@@ -100,13 +100,16 @@ class Bar:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: 45s, 12m30s, 3h05m."""
+    """Seconds for people: 45s, 12m30s, 3h05m, 12 days, 40 years."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds}s"
     if seconds < 3600:
         return f"{seconds // 60}m{seconds % 60:02d}s"
-    return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"
+    hours, days, years = seconds // 3600, seconds / 86400, seconds / (365 * 86400)
+    if days < 3:
+        return f"{hours}h{seconds % 3600 // 60:02d}m"
+    return f"{days:,.0f} days" if years < 3 else f"{years:,.0f} years"
 
 
 def byte_count(count: float) -> str:

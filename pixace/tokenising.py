@@ -68,7 +68,7 @@ def tokenise(source: Source, config: TokenizerConfig, target: Path, progress: Pr
                 squares.append(tokenizer.read(picture.content))
                 good.append(picture._replace(content=b""))
             except PixaceError as error:
-                bad.append((picture.name, str(error)))
+                bad.append((picture.name, _reason(error, picture)))
         if not good:
             return np.empty((0, config.n_tokens), np.uint16), np.empty(0, np.float32), good, bad
         rgb = np.stack(squares)
@@ -89,8 +89,9 @@ def tokenise(source: Source, config: TokenizerConfig, target: Path, progress: Pr
             skipped.sort()
             if not names:
                 name, why = skipped[0]
-                first = why if name in why else f"{name}: {why}"
-                raise PixaceError(f"none of the {total} pictures in {source.text} could be read; the first: {first}")
+                raise PixaceError(
+                    f"none of the {total} pictures in {source.text} could be read; the first: {name}: {why}"
+                )
             rows.flush()
             order[:] = fair_order(names)
             table = np.memmap(rows, "<u2", "r", shape=(len(names), config.n_tokens))
@@ -105,6 +106,15 @@ def tokenise(source: Source, config: TokenizerConfig, target: Path, progress: Pr
     facts = np.empty(len(order), kind)
     facts["label"], facts["error"], facts["name"] = numbers, np.concatenate(errors)[order], stored
     return Tokenised(facts, classes, skipped)
+
+
+def _reason(error: PixaceError, picture: Picture) -> str:
+    """Why a picture cannot be read, for a line that begins with its name."""
+    text = str(error)
+    for called in (str(picture.content), "the picture"):
+        if text.startswith(f"{called} "):
+            return f"it {text.removeprefix(f'{called} ')}"
+    return text
 
 
 def _errors(pictures: np.ndarray, copies: np.ndarray) -> np.ndarray:

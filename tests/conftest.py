@@ -29,3 +29,11 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip(f"needs the pictures in {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder; pixace's cache is in it, as `cache`."""
+    monkeypatch.setenv("PIXACE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -284,7 +284,7 @@ def test_bad_files_whose_names_are_not_text_are_listed_too(tmp_path):
     file = pack_bytes(tmp_path / "a.tar", [(name, b"hello"), ("x.png", png(0))])
     log, said = tmp_path / "log", []
     load_pictures(TrainConfig(images=str(file)), CONFIG, log, said.append)
-    assert "caf\\udce9.png: the picture is not a picture" in log.read_text("utf8") and len(said) == 3
+    assert "caf\\udce9.png: it is not a picture" in log.read_text("utf8") and len(said) == 3
 
 
 def test_what_is_no_source_says_what_is(tmp_path):

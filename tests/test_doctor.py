@@ -29,6 +29,12 @@ def test_it_tells_all_its_parts_and_exits_0(capsys):
     assert machine.known_rates() is not None  # kept for plans
 
 
+def test_a_cache_that_cannot_be_written_is_told(capsys, monkeypatch):
+    monkeypatch.setenv("PIXACE_CACHE", "/proc/self/cache")
+    code, out, _ = answer(capsys, "doctor")
+    assert code == 0 and "/proc/self/cache (cannot be written)" in out
+
+
 def test_a_broken_part_is_told_and_hides_nothing_else(capsys, monkeypatch):
     def broken():
         raise RuntimeError("no such driver\nand more")

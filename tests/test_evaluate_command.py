@@ -72,6 +72,13 @@ def test_the_command_prints_saves_and_tracks_the_same_figures(here, capsys):
     assert set(board.Tags()["images"]) == names and "figures/text_summary" in board.Tags()["tensors"]
 
 
+def test_no_picture_of_an_earlier_evaluation_stays(here, capsys):
+    folder = here / "model-weights" / "m" / "evaluation"
+    for n_samples, drawn in (5, {"nearest_training_pictures"}), (0, set()):
+        evaluate(capsys, "--model_name=m", f"--n_samples={n_samples}")
+        assert {file.stem for file in folder.glob("*.png")} == {"loss_map", "best_and_worst"} | drawn
+
+
 def test_the_figures_are_those_of_the_model_and_its_tokens(here, capsys):
     found, _ = evaluate(capsys, "--model_name=m", "--batch_size=4", "--n_samples=5")
     model = pixace.load("m")

@@ -40,12 +40,6 @@ def noise(config: ModelConfig) -> Parameters:
     return jax.tree.map(lambda x: random.standard_normal(x.shape, np.float32) / 4, shapes)
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.mark.subset
 @pytest.mark.parametrize("name", list(SIZES))
 def test_a_model_exported_for_trax_and_imported_again_is_the_same_to_the_bit(here, capsys, name):

@@ -1,12 +1,13 @@
 """Folders: a write succeeds whole or leaves what was there; a model that is not found says what is."""
 
 import os
+import time
 
 import pytest
 from pictures import touch
 
 from pixace.errors import ConfigError, PixaceError
-from pixace.folders import cache_folder, model_folder, write_atomically
+from pixace.folders import LEFT_BEHIND_S, cache_folder, model_folder, name_folder, staging_folder, write_atomically
 
 
 @pytest.fixture
@@ -103,3 +104,30 @@ def test_cache_honours_the_environment(tmp_path, monkeypatch):
     assert cache_folder() == tmp_path / "xdg" / "pixace"
     monkeypatch.setenv("PIXACE_CACHE", str(tmp_path / "mine"))
     assert cache_folder() == tmp_path / "mine"
+
+
+def test_a_staging_folder_lies_beside_and_is_gone_afterwards(tmp_path):
+    target = tmp_path / "new" / "model"
+    with staging_folder(target) as staging:
+        assert staging.parent == target.parent and staging.name.startswith(".")
+        (staging / "a").write_text("x")
+        name_folder(staging, target)
+    assert sorted(os.listdir(tmp_path / "new")) == ["model"] and (target / "a").read_text() == "x"
+    with pytest.raises(KeyboardInterrupt), staging_folder(tmp_path / "other" / "model"):
+        raise KeyboardInterrupt
+    assert sorted(os.listdir(tmp_path)) == ["new"]
+
+
+def test_errors_name_the_folder_and_not_where_it_was_filled(tmp_path):
+    with pytest.raises(PixaceError) as caught, staging_folder(tmp_path / "model") as staging:
+        write_atomically(staging / "taken" / ".." / "missing" / ("x" * 300), lambda path: None)
+    assert str(tmp_path / "model") in str(caught.value) and ".pixace-" not in str(caught.value)
+
+
+def test_what_a_killed_process_left_long_ago_is_removed(tmp_path):
+    old, new = tmp_path / ".pixace-1-old", tmp_path / ".pixace-2-new"
+    touch(tmp_path, ".pixace-1-old/weights", ".pixace-2-new/weights", ".other/weights", "model/weights")
+    os.utime(old, (time.time() - LEFT_BEHIND_S - 60,) * 2)
+    with staging_folder(tmp_path / "b"):
+        assert not old.exists() and new.exists()
+    assert sorted(os.listdir(tmp_path)) == [".other", ".pixace-2-new", "model"]

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from runs import OPTIONS, make_pictures, quiet_train
 from test_cli import answer
 
 from pixace.config import ModelOptions, TokenizerConfig, TrainConfig
+from pixace.exchange import export_model
 from pixace.models.cache import empty_cache, unstack
 from pixace.models.spec import abstract_parameters
 from pixace.planning import machine
@@ -231,6 +233,28 @@ def test_a_run_that_is_there_is_planned_as_it_is(tmp_path, capsys):
     assert code == 2 and "16" in err and "32" in err
 
 
+def test_a_run_from_a_file_of_weights_is_planned(tmp_path, capsys):
+    quiet_train("there", tmp_path, make_pictures(tmp_path / "images"), n_steps=1)
+    file = tmp_path / "whole.safetensors"
+    export_model("there", file, weights_dir=tmp_path)
+    plans = []
+    for checkpoint in (file, tmp_path / "there"):
+        code, out, err = answer(capsys, "plan", f"--checkpoint={checkpoint}", "--json", "--batch_size=4")
+        assert code == 0, err
+        plans.append(json.loads(out)["memory"])
+    assert plans[0] == plans[1]
+
+
+def test_what_no_machine_can_do_is_told_at_once(capsys):
+    started = time.monotonic()
+    code, out, _ = answer(capsys, "plan", "--batch_size=1000000007", "--memory=8GB", "--device=cpu")
+    assert code == 0 and time.monotonic() - started < 20
+    fits = re.search(r"without accumulation: (\d+)", out).group(1)
+    assert f"--batch_size={fits} would fit" in out and " years" in out
+    code, _, err = answer(capsys, "plan", "--image_size=100000")
+    assert code == 2 and "4096" in err
+
+
 def test_training_warns_where_it_will_not_fit_and_goes_on(tmp_path, monkeypatch):
     images = make_pictures(tmp_path / "images")
     small = MemoryFound("memory of this computer", 10**9, 400_000)
@@ -254,6 +278,14 @@ def test_rates_are_kept_for_this_machine_alone(monkeypatch, tmp_path):
     monkeypatch.setenv("PIXACE_CACHE", str(tmp_path))
     (tmp_path / machine.RATES_FILE).write_text("{}")
     assert machine.known_rates() is None
+
+
+def test_a_busy_moment_does_not_spoil_the_rates(monkeypatch, tmp_path):
+    monkeypatch.setenv("PIXACE_CACHE", str(tmp_path))
+    first = machine.measure_rates(0.01)
+    monkeypatch.setattr(machine, "_best", lambda work, seconds: 1e6)
+    assert machine.measure_rates(0.01).products < first.products
+    assert machine.known_rates() == first
 
 
 def test_memory_of_the_computer_is_known_here():

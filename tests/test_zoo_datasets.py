@@ -191,8 +191,8 @@ def test_an_archive_of_too_much_is_refused(here, monkeypatch):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Path("none.zip"), "there is no none.zip"),
-        (lambda: Path("."), "cannot be read"),
+        (lambda: Path("none.zip"), "none.zip does not exist"),
+        (lambda: Path("."), "is a folder"),
         (lambda: Path("a.zip").write_bytes(b"nothing") and Path("a.zip"), "cannot be read to its end"),
         (lambda: Path("a.gz").write_bytes(gzip.compress(b"x" * 99)) and Path("a.gz"), "cannot be read to its end"),
         (lambda: (p := make_zip(CONTENT)).write_bytes(p.read_bytes()[:-30]) and p, "cannot be read to its end"),
@@ -233,3 +233,8 @@ def test_the_real_archive_agrees_with_the_manifest_in_full(shared, tmp_path):
     assert counts == [result.train, result.val] == [3179, 404]
     tokens = load_tokens(tmp_path / "emoji" / "val", TokenizerConfig(image_size=8), cache=tmp_path)
     assert len(tokens.tokens) == 404 and not tokens.skipped, "and `train` can read them"
+
+
+def test_an_archive_is_known_by_its_content_where_its_name_does_not_tell(here):
+    archive = make_zip({f"emoji/{n}": c for n, c in CONTENT.items()}, "release-2.047")
+    assert download_dataset("emoji", archive=archive).train > 0

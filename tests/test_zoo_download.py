@@ -30,14 +30,6 @@ CHECKPOINTS = Path(__file__).parent / "golden" / "checkpoints"
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A working folder, a cache of its own."""
-    monkeypatch.setenv("PIXACE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def model(here):
     """A model's folder, with a manifest beside its two files."""
     folder = make(here / "origin", "one", "base")
@@ -316,6 +308,24 @@ def test_a_killed_process_holds_nobody_up_and_the_next_goes_on_where_it_was(serv
     assert download_model(url) == Path("model-weights/one")
     assert server.asked("/one/weights.safetensors")[-1]["Range"] == f"bytes={come}-"
     assert files_in(here / "model-weights") == {"one/config.json", "one/weights.safetensors"}
+
+
+def test_sigterm_ends_it_as_ctrl_c_does(server, here, model):
+    (model / MANIFEST).unlink()
+    url = serve(server, model, "/one")
+    server.put("/one/weights.safetensors", (model / "weights.safetensors").read_bytes(), Answer(hold=server.over))
+    process = start(url, here, "a")
+    wait_for_part(here, process)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143 and "pixace download: interrupted" in said and "Traceback" not in said
+    assert not (here / "model-weights").exists()
+
+
+def test_the_list_takes_no_name(here, capsys):
+    for words in (["emoji"], ["--dataset=emoji"], ["--model_name=emoji"]):
+        code, out, err = answer(capsys, "download", "--list", *words)
+        assert (code, out) == (2, "") and "--list shows everything" in err
 
 
 def test_an_error_on_the_way_leaves_the_cache_good_and_says_how_to_go_on(server, here, model, capsys):

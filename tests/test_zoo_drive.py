@@ -22,14 +22,6 @@ TOKENS = np.arange(2, 18)[None]
 CHECKPOINTS = Path(__file__).parent / "golden" / "checkpoints"
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A working folder, a cache of its own."""
-    monkeypatch.setenv("PIXACE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 class Drive(types.ModuleType):
     """What of gdown is used, with its names and kinds of errors; the real one is tested where it is installed."""
 

@@ -14,14 +14,6 @@ from pixace.zoo.download import network_files
 from pixace.zoo.index import File, find_entry, folder_name, models
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A working folder, a cache of its own."""
-    monkeypatch.setenv("PIXACE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_names_of_folders_come_from_the_last_part():
     assert folder_name("hf:a/b.c@main") == "b.c" and folder_name("https://h/x/y/") == "y"
     assert folder_name("https://h/a%20b.safetensors") == "a b" and folder_name("vgg19") == "vgg19"

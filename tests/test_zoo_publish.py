@@ -23,13 +23,6 @@ PUBLISHED = {"README.md", "config.json", "manifest.json", "sheet.png", "weights.
 TOKENS = np.arange(2, 18)[None]
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.setenv("PIXACE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.mark.subset
 def test_train_publish_serve_download_and_predict(server, here, capsys):
     images = make_pictures(here / "secret-pictures", 12, smooth=True)
@@ -131,6 +124,7 @@ def test_an_exported_file_and_a_model_without_figures_are_published_too(here, ca
         (["--model_name=one"], 2, "--out=FOLDER is needed"),
         (["--model_name=one", "--checkpoint=x", "--out=o"], 2, "give one of them"),
         (["--model_name=one", "--out=o", "--dtype=float16"], 2, "bfloat16"),
+        (["--model_name=one", "--out=o", "--licence=mine: all"], 2, "apache-2.0"),
         (["--model_name=one", "--out=o", "--n_samples=-1"], 2, "--n_samples=-1"),
         (["--model_name=one", "--out=o", "--temperature=-1"], 2, "temperature=-1"),
         (["--model_name=nobody", "--out=o"], 1, "'nobody'"),

@@ -36,6 +36,8 @@ def run(arguments: Sequence[str]) -> int:
     given, words = flags.parse(arguments, positional=True)
     options = {name: given.get(name, flags.default(name)) for name in flags.names}
     if options["list"]:
+        if words or options["dataset"] or options["model_name"]:
+            raise ConfigError("--list shows everything there is and takes no name; leave one of them out")
         from pixace.zoo.listing import listing
 
         print(listing(options["weights_dir"]))

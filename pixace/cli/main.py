@@ -1,13 +1,14 @@
 """`pixace COMMAND`: picks the command, parses its flags, turns errors into one line and an exit code."""
 
 import os
+import signal
 import sys
 import traceback
 from collections import defaultdict
 from collections.abc import Sequence
 from importlib import import_module
 from keyword import iskeyword
-from types import ModuleType
+from types import FrameType, ModuleType
 
 from pixace.errors import ConfigError, PixaceError
 
@@ -39,6 +40,8 @@ USAGE = "usage: pixace COMMAND [--flags]\n"
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command line (default: this process's) and exit with its code: 0, or 1 or 2 for errors."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:  # a process of its own
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -46,6 +49,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: it ends a command as Ctrl-C does, with nothing half done left behind."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
 
 
 def _run(arguments: list[str]) -> int:
@@ -74,9 +85,9 @@ def _run(arguments: list[str]) -> int:
         if isinstance(error, ConfigError):
             print(f"(pixace {name} --help shows the flags)", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(f"pixace {name}: interrupted", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT)
     except Exception as error:
         if debug or not _is_out_of_memory(error):
             raise

@@ -89,14 +89,15 @@ def _part(given: dict[str, Any], section: type) -> dict[str, Any]:
 def _known(given: dict[str, Any]) -> RunConfig | None:
     """What the folder of the run, or of the model that it starts from, says already."""
     weights_dir = Path(given.get("weights_dir", "model-weights"))
-    folder = None
-    if given.get("model_name") and (weights_dir / given["model_name"] / "config.json").is_file():
-        folder = weights_dir / given["model_name"]
-    elif given.get("checkpoint"):
-        folder = model_folder(given["checkpoint"], weights_dir)
-    if folder is None:
-        return None
-    file = folder / "config.json"
+    file = weights_dir / given.get("model_name", "") / "config.json"
+    if not file.is_file():
+        if not given.get("checkpoint"):
+            return None
+        if Path(given["checkpoint"]).is_file():
+            from pixace.exchange import find_model
+
+            return find_model(given["checkpoint"], weights_dir).config
+        file = model_folder(given["checkpoint"], weights_dir) / "config.json"
     try:
         return from_json(file.read_text(encoding="utf8"), str(file))
     except (OSError, UnicodeDecodeError) as error:

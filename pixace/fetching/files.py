@@ -2,7 +2,6 @@
 
 import errno
 import http.client
-import re
 import shutil
 import time
 import urllib.error
@@ -11,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixace.errors import PixaceError
-from pixace.fetching.checksums import check_file, disk_errors, wrong_sum
-from pixace.fetching.connecting import TOTAL_FACTOR, Answer, explain, open_url, within
+from pixace.fetching.answers import check_told, fits, source_of
+from pixace.fetching.checksums import check_file, disk_errors
+from pixace.fetching.connecting import TOTAL_FACTOR, explain, open_url, within
 from pixace.fetching.part_files import PartFile, Source
 from pixace.progress import Progress, silent
 
@@ -96,7 +96,7 @@ def _attempt(
     if source is None or source.total is None or part.size() != source.total:  # else: it ended before it was checked
         source, resumed = _transfer(url, part, source, size, sha256, headers, timeout, progress)
     else:
-        _check_told(url, source, size, sha256)
+        check_told(url, source, size, sha256)
     try:
         found_size, found = check_file(part.file, size, sha256 or source.told_sha256, url)
     except PixaceError as error:
@@ -130,10 +130,10 @@ def _transfer(
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise _failure(error, url, part, timeout) from error
     with answer.response as response:
-        source = _source_of(url, answer)
-        _check_told(url, source, size, sha256)
+        source = source_of(url, answer)
+        check_told(url, source, size, sha256)
         goes_on = response.status == 206
-        if goes_on and (known is None or not _fits(answer, source, known, part.size())):
+        if goes_on and (known is None or not fits(answer, source, known, part.size())):
             part.discard()
             raise _Interrupted(PixaceError(f"{url}: the server sent another part of the file than was asked for"))
         with disk_errors(part.path):
@@ -189,38 +189,6 @@ def _failure(error: Exception, url: str, part: PartFile, timeout: float) -> Exce
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     passing = isinstance(cause, TimeoutError | ConnectionError | http.client.IncompleteRead)
     return _Interrupted(told) if passing and not isinstance(cause, ConnectionRefusedError) else told
-
-
-def _source_of(url: str, answer: Answer) -> Source:
-    headers = answer.response.headers
-    if answer.response.status == 206:
-        total = headers.get("Content-Range", "").rpartition("/")[2]
-    else:
-        total = answer.header("X-Linked-Size") or headers.get("Content-Length", "")
-    etag = headers.get("ETag", "")
-    told = (answer.header("X-Linked-ETag") or "").strip('"')
-    return Source(
-        url,
-        etag if etag.startswith('"') else headers.get("Last-Modified"),
-        int(total) if total.isdecimal() else None,
-        told if re.fullmatch("[0-9a-f]{64}", told) else None,
-        answer.header("X-Repo-Commit"),
-    )
-
-
-def _fits(answer: Answer, new: Source, known: Source, begun: int) -> bool:
-    """Whether what is sent goes on where the part ends, and is of the same file."""
-    starts = answer.response.headers.get("Content-Range", "").startswith(f"bytes {begun}-")
-    same = new.validator in (None, known.validator) and new.told_sha256 == known.told_sha256
-    return starts and same and new.total == known.total
-
-
-def _check_told(url: str, source: Source, size: int | None, sha256: str | None) -> None:
-    """Raise if the host itself says that this is another file than the expected one."""
-    if sha256 is not None and source.told_sha256 not in (None, sha256):
-        raise wrong_sum(url, str(source.told_sha256), sha256)
-    if None not in (size, source.total) and source.total != size:
-        raise PixaceError(f"{url} has the wrong size: the server has {source.total:,} bytes, {size:,} were expected")
 
 
 def _check_room(part: PartFile, total: int | None) -> None:

@@ -1,6 +1,7 @@
 """What fits into a memory: the largest batch, and the first change that makes a run fit."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 from pixace.config import ModelConfig, TrainConfig
@@ -39,8 +40,7 @@ def what_fits(model: ModelConfig, training: TrainConfig, available: int) -> str 
 
 def _changes(model: ModelConfig, training: TrainConfig) -> Iterator[tuple[str, ModelConfig, TrainConfig]]:
     """Flags and what they lead to: accumulation, layers computed again, the reformer, attention to near pixels."""
-    batch, now = training.batch_size, training.accumulate
-    parts = [n for n in range(now + 1, batch + 1) if batch % n == 0]
+    parts = [n for n in _divisors(training.batch_size) if n > training.accumulate]
     cut = [(f"--accumulate={n}", dataclasses.replace(training, accumulate=n)) for n in parts]
     yield from ((flags, model, changed) for flags, changed in cut)
     if model.residual == "plain":
@@ -58,6 +58,11 @@ def _changes(model: ModelConfig, training: TrainConfig) -> Iterator[tuple[str, M
         if model.residual == "plain":
             near = dataclasses.replace(near, residual="reversible")
             yield from ((f"--attention=local --model_type=reformer {flags}", near, changed) for flags, changed in cut)
+
+
+def _divisors(number: int) -> list[int]:
+    small = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
+    return sorted({*small, *(number // n for n in small)})
 
 
 def warning(model: ModelConfig, training: TrainConfig, available: int, where: str) -> str | None:

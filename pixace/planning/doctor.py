@@ -1,6 +1,6 @@
 """What `pixace doctor` finds out: each part by itself, so that what is broken is told and hides nothing else."""
 
-import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,11 @@ def _memory() -> dict[str, Any]:
 def _caches() -> dict[str, Any]:
     root = cache_folder()
     sizes = {entry.name: _size(entry) for entry in sorted(root.iterdir())} if root.is_dir() else {}
-    writable = os.access(next(path for path in (root, *root.parents) if path.exists()), os.W_OK)
+    writable = True
+    try:
+        tempfile.TemporaryFile(dir=next(path for path in (root, *root.parents) if path.exists())).close()
+    except OSError:
+        writable = False
     return {"folder": str(root), "writable": writable, "bytes": sizes}
 
 

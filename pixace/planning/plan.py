@@ -134,7 +134,8 @@ def _fitting(plan: Plan, training: TrainConfig) -> list[str]:
     most = f"  largest batch that fits, without accumulation: {plan.largest_batch} (now {training.batch_size})"
     if plan.fits:
         return [verdict, most]
-    return [verdict, most, f"  {plan.would_fit or 'a smaller model or smaller pictures'} would fit"]
+    smaller = f"--batch_size={plan.largest_batch}" if plan.largest_batch else "a smaller model or smaller pictures"
+    return [verdict, most, f"  {plan.would_fit or smaller} would fit"]
 
 
 def _times(plan: Plan) -> list[str]:

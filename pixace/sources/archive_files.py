@@ -61,7 +61,9 @@ class Entry:
 
 def entries(file: Path) -> Iterator[Entry]:
     """The entries of an archive but its folders, in the order in which they lie there; see `in_one_line` for errors."""
-    return _zip_entries(file) if file.name.lower().endswith(".zip") else _tar_entries(file)
+    name = file.name.lower()
+    is_zip = name.endswith(".zip") or (not name.endswith(ENDINGS) and zipfile.is_zipfile(file))
+    return _zip_entries(file) if is_zip else _tar_entries(file)
 
 
 def guarded_entries(file: Path) -> Iterator[Entry]:

@@ -4,12 +4,10 @@ Whatever the index does not know of a file is recorded when it first comes and h
 cannot put another one in its place unnoticed. Several processes may ask for the same entry at once: one downloads.
 """
 
-import json
 import os
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -17,28 +15,18 @@ from pixace.errors import PixaceError
 from pixace.fetching.checksums import ChangedFile, check_file
 from pixace.fetching.connecting import NotThere, origin
 from pixace.fetching.files import download_file
-from pixace.folders import cache_folder, write_atomically
+from pixace.folders import cache_folder
 from pixace.locks import locked
 from pixace.progress import Bar
 from pixace.zoo.drive import download_from_drive
 from pixace.zoo.hub import hub_address, hub_headers
 from pixace.zoo.index import HUB, Entry, File
 from pixace.zoo.manifest import MANIFEST, MODEL_FILES, read_manifest
+from pixace.zoo.record import Record, read_record, write_record
 
 Say = Callable[[str], None]
 OFFLINE = ("PIXACE_OFFLINE", "HF_HUB_OFFLINE")
-RECORD = "record.json"
 COMMIT = re.compile("[0-9a-f]{7,64}")
-
-
-@dataclass
-class _Record:
-    """What came at first: the hub's commit, each file's size and SHA-256, and whether these are all files."""
-
-    source: str
-    commit: str | None = None
-    files: dict[str, File] = field(default_factory=dict)
-    whole: bool = False
 
 
 def is_offline(offline: bool | None) -> bool:
@@ -55,7 +43,7 @@ def downloads() -> Path:
 
 def is_cached(entry: Entry) -> bool:
     """Whether all files of an entry are in the cache, by their sizes."""
-    folder, record = downloads() / entry.name, _read(downloads() / entry.name, entry)
+    folder, record = downloads() / entry.name, read_record(downloads() / entry.name, entry)
     return record.whole and all(
         (folder / f.name).is_file() and (folder / f.name).stat().st_size == f.size for f in record.files.values()
     )
@@ -96,7 +84,7 @@ def fetch_files(
 
 def _whole(folder: Path, entry: Entry) -> dict[str, Path] | None:
     """The files in the cache, if all are there and still what they were."""
-    record = _read(folder, entry)
+    record = read_record(folder, entry)
     known = {file.name: file for file in entry.files or ()}
     if not record.whole or not known.keys() <= record.files.keys():
         return None
@@ -110,18 +98,18 @@ def _whole(folder: Path, entry: Entry) -> dict[str, Path] | None:
 
 
 def _fetch(entry: Entry, folder: Path, accept_changed: bool, say: Say) -> dict[str, Path]:
-    record = _Record(entry.source) if accept_changed else _read(folder, entry)
+    record = Record(entry.source) if accept_changed else read_record(folder, entry)
     record.whole = False
     if entry.source.startswith("http:") and origin(entry.source)[1] not in ("127.0.0.1", "localhost"):
         say(f"{entry.source} is not protected on its way (http): whoever is between could change it")
     for file in entry.files if entry.files is not None else _listed(entry, folder, record):
         _fetch_file(entry, file, folder, record)
     record.whole = True
-    _write(folder, record)
+    write_record(folder, record)
     return {name: folder / name for name in record.files if name != MANIFEST}
 
 
-def _listed(entry: Entry, folder: Path, record: _Record) -> tuple[File, ...]:
+def _listed(entry: Entry, folder: Path, record: Record) -> tuple[File, ...]:
     """The files of a published model: those of its manifest, or the two that every model has."""
     try:
         _fetch_file(entry, File(MANIFEST), folder, record)
@@ -132,7 +120,7 @@ def _listed(entry: Entry, folder: Path, record: _Record) -> tuple[File, ...]:
     return read_manifest(folder / MANIFEST)
 
 
-def _fetch_file(entry: Entry, file: File, folder: Path, record: _Record) -> None:
+def _fetch_file(entry: Entry, file: File, folder: Path, record: Record) -> None:
     """Bring one file into the cache, check it, and record it."""
     path, first = folder / file.name, record.files.get(file.name)
     indexed = file.sha256 if entry.files is not None else None  # else by a manifest, which the same host may change
@@ -172,32 +160,12 @@ def _fetch_file(entry: Entry, file: File, folder: Path, record: _Record) -> None
             "first came to this computer; if you trust the new one, --accept_changed takes it"
         ) from error
     record.files[file.name] = File(file.name, size, found)
-    _write(folder, record)
+    write_record(folder, record)
 
 
-def _address(entry: Entry, name: str, record: _Record) -> str:
+def _address(entry: Entry, name: str, record: Record) -> str:
     """Where a file of an entry is; once the hub has named a commit, all files are taken from it."""
     if match := HUB.fullmatch(entry.source):
         return hub_address(match["repository"], record.commit or match["revision"] or "main", name)
     single = entry.files is not None and entry.source.endswith("/" + name)
     return entry.source if single else f"{entry.source}/{name}"
-
-
-def _read(folder: Path, entry: Entry) -> _Record:
-    """The record of an entry; an empty one if there is none, or it is of another source."""
-    try:
-        raw = json.loads((folder / RECORD).read_text(encoding="utf8"))
-        record = _Record(raw["source"], raw["commit"], {f["name"]: File(**f) for f in raw["files"]}, raw["whole"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return _Record(entry.source)
-    return record if record.source == entry.source else _Record(entry.source)
-
-
-def _write(folder: Path, record: _Record) -> None:
-    content = {
-        "source": record.source,
-        "commit": record.commit,
-        "whole": record.whole,
-        "files": [vars(file) for file in record.files.values()],
-    }
-    write_atomically(folder / RECORD, lambda path: path.write_text(json.dumps(content, indent=2) + "\n"))

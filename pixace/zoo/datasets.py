@@ -84,7 +84,7 @@ def download_dataset(
     if folder.is_dir() and any(folder.iterdir()):
         return _already(folder, expected)
     file = _fetched(dataset, offline, say) if archive is None else Path(archive).expanduser()
-    with staging_folder(folder.absolute().parent) as staging, Bar("unpacking") as bar:
+    with staging_folder(folder) as staging, Bar("unpacking") as bar:
         try:
             result = _unpack(file, dataset, expected, staging, bar)
         except BadArchive as error:
@@ -127,8 +127,9 @@ def pictures_in(archive: Path, folder: str) -> Iterator[tuple[str, bytes]]:
     If any of them lies in a folder whose path ends with `folder`, only those count: an archive may hold the same
     pictures in several sizes. Links are passed over. The archive is read twice: it may not fit into memory.
     """
-    if not archive.exists():
-        raise PixaceError(f"there is no {archive}")
+    if not archive.is_file():
+        what = "is a folder; pictures come from a zip or tar file" if archive.is_dir() else "does not exist"
+        raise PixaceError(f"--archive={archive} {what}")
     with in_one_line(archive):
         paths = [PurePosixPath(entry.name) for entry in guarded_entries(archive) if entry.regular]
         matching = [path for path in paths if PICTURE.fullmatch(path.name)]
@@ -195,4 +196,4 @@ def _write(path: Path, content: bytes) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
-        raise PixaceError(f"cannot write {path.parent.parent}: {error.strerror or error}") from None
+        raise PixaceError(f"cannot write {path}: {error.strerror or error}") from None

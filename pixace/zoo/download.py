@@ -62,7 +62,7 @@ def download_model(
     found: dict[str, Path] = {}
     if entry.source != "embedded":  # before anything is put beside the models
         found = fetch_files(entry, offline=offline, accept_changed=accept_changed, say=say)
-    with staging_folder(Path(weights_dir)) as staging:
+    with staging_folder(folder) as staging:
         _put(entry, found, staging, say)
         _check(staging, model_name)
         _move(staging, folder)
@@ -113,7 +113,7 @@ def _copy(source: Path, target: Path) -> None:
         with open(target, "rb") as file:
             os.fsync(file.fileno())
     except OSError as error:
-        raise PixaceError(f"cannot write {target.parent.parent}: {error.strerror or error}") from None
+        raise PixaceError(f"cannot write {target}: {error.strerror or error}") from None
 
 
 def _check(folder: Path, model_name: str) -> None:

@@ -1,6 +1,7 @@
 """A model as a folder for others: put on any web server or hub, `pixace download` takes and checks it."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pixace.zoo.card import Facts, card, figures_at
 from pixace.zoo.manifest import MANIFEST, MODEL_FILES, PICTURE, make_manifest, read_manifest
 
 DTYPES = ("float32", "bfloat16")
+LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 COLUMNS, TILE = 3, 192  # of the sheet; pixels of a tile
 
 
@@ -41,18 +43,20 @@ def publish_model(
         dtype: number format of the weights in the file; bfloat16 halves it and rounds to three digits.
         n_samples: pictures on the sheet; 0 for no sheet.
         temperature, seed: of these pictures.
-        licence: its short name, for the card.
+        licence: its short name (SPDX), for the card, which has it in lower case as the hub wants it.
         about: a paragraph for the card, such as what the pictures were.
         say: takes lines for people (default: printed on standard error).
 
     Raises:
-        ConfigError: for another `dtype`, or a negative `n_samples`.
+        ConfigError: for another `dtype`, a negative `n_samples`, or a `licence` that is no short name.
         PixaceError: the model cannot be read, or `out` holds files already or cannot be written.
     """
     if dtype not in DTYPES:
         raise ConfigError(f"--dtype={dtype} is not known; choose one of {', '.join(DTYPES)}")
     if n_samples < 0:
         raise ConfigError(f"--n_samples={n_samples}: it must not be negative")
+    if licence is not None and not LICENCE.fullmatch(licence):
+        raise ConfigError(f"--licence={licence!r} is not the short name of one, such as apache-2.0 or CC-BY-4.0")
     out = Path(out).expanduser()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise PixaceError(f"{out} exists already; remove it, or choose another --out")
@@ -66,7 +70,7 @@ def publish_model(
     found = find_model(name_or_path, weights_dir, say=say)
     parameters, step = found.load()
     config = replace(found.config, training=None)
-    with staging_folder(out.absolute().parent) as folder:
+    with staging_folder(out) as folder:
         save_weights(folder, jax.tree.map(lambda leaf: leaf.astype(dtype), parameters), step)
         save_config(folder, config)
         names = list(MODEL_FILES)
@@ -82,7 +86,7 @@ def publish_model(
             files=read_manifest(folder / MANIFEST),
             figures=figures_at(found.path, step) if found.path.is_dir() else {},
             seed=seed if n_samples else None,
-            licence=licence,
+            licence=licence and licence.lower(),
             about=about,
         )
         (folder / "README.md").write_text(card(found.config, facts), encoding="utf8")
