@@ -1,10 +1,15 @@
 """`pixace doctor`"""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from pixace.cli.flags import FlagSet
+from pixace.planning.device_speed import Speed
+from pixace.planning.doctor import Attention, Broken, Caches, Devices, examine
+from pixace.planning.machine import MemoryFound
+from pixace.progress import Bar
 
 ABOUT = (
     "Tell what pixace finds on this machine: versions, devices, memory, speed, caches, and what each extra still "
@@ -22,12 +27,9 @@ def make_flags() -> FlagSet:
 def run(arguments: Sequence[str]) -> int:
     """Examine the machine; returns the exit code, 0 whatever is found."""
     given, _ = make_flags().parse(arguments)
-    from pixace.planning.doctor import examine
-    from pixace.progress import Bar
-
     with Bar("examining") as bar:
         found = examine(bar)
-    print(json.dumps(found) if given.get("json") else "\n".join(_lines(found)))
+    print(json.dumps(found, default=dataclasses.asdict) if given.get("json") else "\n".join(_lines(found)))
     return 0
 
 
@@ -46,8 +48,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines = []
     for name, show_part in show.items():
         part = found[name]
-        broken = isinstance(part, dict) and "error" in part
-        text = [f"BROKEN: {part['error']}"] if broken else show_part(part)
+        text = [f"BROKEN: {part.error}"] if isinstance(part, Broken) else show_part(part)
         lines += [f"{name}:", *(f"  {line}" for line in text)] if text else []
     return lines
 
@@ -60,40 +61,39 @@ def _missing(part: list[str]) -> list[str]:
     return [f"{', '.join(part)}: pip install . brings it"] if part else []
 
 
-def _devices(part: dict[str, Any]) -> list[str]:
-    lines = [part["says"].removeprefix("device: ")]
-    if "memory" in part:
-        lines.append(f"{_gb(part['memory']['total'])} of memory, {_gb(part['memory']['used'])} in use")
-    if "gpu_not_used" in part:
-        unused = part["gpu_not_used"]
-        lines.append(f"NVIDIA GPUs that JAX does not use: {unused['count']}; {unused['why']}")
+def _devices(part: Devices) -> list[str]:
+    lines = [part.says.removeprefix("device: ")]
+    if part.memory_total is not None:
+        lines.append(f"{_gb(part.memory_total)} of memory, {_gb(part.memory_used or 0)} in use")
+    if part.gpus_not_used:
+        lines.append(f"NVIDIA GPUs that JAX does not use: {part.gpus_not_used}; {part.why}")
     return lines
 
 
-def _attention(part: dict[str, str]) -> list[str]:
-    return [f"float32 by {part['float32']}, bfloat16 by {part['bfloat16']}: {part['why']}"]
+def _attention(part: Attention) -> list[str]:
+    return [f"float32 by {part.float32}, bfloat16 by {part.bfloat16}: {part.why}"]
 
 
-def _memory(part: dict[str, Any]) -> list[str]:
-    return [f"{part['of']}: {_gb(part['total'])}, {_gb(part['free'])} free"] if part else ["the system does not tell"]
+def _memory(part: MemoryFound | None) -> list[str]:
+    return ["the system does not tell"] if part is None else [f"{part.kind}: {_gb(part.total)}, {_gb(part.free)} free"]
 
 
-def _speed(part: dict[str, dict[str, Any]]) -> list[str]:
+def _speed(part: list[Speed]) -> list[str]:
     lines = []
-    for what in part.values():
-        peak, sheet = what["share_of_peak"], what["share_of_bandwidth"]
+    for speed in part:
+        peak, sheet = speed.share_of_peak, speed.share_of_bandwidth
         of_peak = "" if peak is None else f" ({peak:.0%} of what its units allow at most)"
         of_sheet = "" if sheet is None else f" ({sheet:.0%} of the data sheet)"
         lines.append(
-            f"{what['machine']}: matrix products {what['gflops']:,.0f} GFLOP/s{of_peak}, "
-            f"memory {what['bandwidth_gb']:,.1f} GB/s{of_sheet}"
+            f"{speed.machine}: matrix products {speed.gflops:,.0f} GFLOP/s{of_peak}, "
+            f"memory {speed.bandwidth_gb:,.1f} GB/s{of_sheet}"
         )
     return lines
 
 
-def _caches(part: dict[str, Any]) -> list[str]:
-    sizes = [f"  {name:20} {_gb(size)}" for name, size in part["bytes"].items()]
-    return [part["folder"] + ("" if part["writable"] else " (cannot be written)"), *(sizes or ["  empty"])]
+def _caches(part: Caches) -> list[str]:
+    sizes = [f"  {name:20} {_gb(size)}" for name, size in part.sizes.items()]
+    return [part.folder + ("" if part.writable else " (cannot be written)"), *(sizes or ["  empty"])]
 
 
 def _extras(part: dict[str, list[str]]) -> list[str]:

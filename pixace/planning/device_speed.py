@@ -5,7 +5,7 @@ Not checked on a GPU yet.
 
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 TRIES = 5
 # Per data sheet: bfloat16 operations a second without sparsity, bytes a second. The first name found in the device's.
@@ -17,7 +17,21 @@ DATA_SHEETS = {
 }
 
 
-def device_speed(edge: int = 8192, count: int = 2**27) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Speed:
+    """Speed of one machine: 10^9 operations a second of a matrix product, 10^9 bytes a second read and written.
+
+    The shares are those of what is possible at most, where that is known.
+    """
+
+    machine: str
+    gflops: float
+    bandwidth_gb: float
+    share_of_peak: float | None
+    share_of_bandwidth: float | None
+
+
+def device_speed(edge: int = 8192, count: int = 2**27) -> Speed:
     """Operations a second of bfloat16 products (edge x edge) and bytes a second of a + 2 b on JAX's first device."""
     import jax
     import jax.numpy as jnp
@@ -29,13 +43,8 @@ def device_speed(edge: int = 8192, count: int = 2**27) -> dict[str, Any]:
     bandwidth = 3 * a.nbytes / _best(lambda: jax.block_until_ready(triad(a, b)))
     kind = jax.devices()[0].device_kind
     sheet = next((figures for name, figures in DATA_SHEETS.items() if name in kind), None)
-    return {
-        "machine": kind,
-        "gflops": products / 1e9,
-        "share_of_peak": None if sheet is None else products / sheet[0],
-        "bandwidth_gb": bandwidth / 1e9,
-        "share_of_bandwidth": None if sheet is None else bandwidth / sheet[1],
-    }
+    shares = (None, None) if sheet is None else (products / sheet[0], bandwidth / sheet[1])
+    return Speed(kind, products / 1e9, bandwidth / 1e9, *shares)
 
 
 def _best(work: Callable[[], object]) -> float:

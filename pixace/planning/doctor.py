@@ -2,27 +2,67 @@
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pixace.config import ModelOptions, TokenizerConfig
 from pixace.folders import cache_folder
-from pixace.planning.device_speed import device_speed
+from pixace.planning.device_speed import Speed, device_speed
 from pixace.planning.gpu import count_nvidia_gpus, why_no_gpu
 from pixace.planning.installation import library_versions, missing_by_extra, missing_of_base
 from pixace.planning.machine import LONG_SECONDS, host_memory, known_peak, measure_rates
 from pixace.progress import Progress
 
-Part = Callable[[], Any]
+
+@dataclass(frozen=True)
+class Broken:
+    """A part that could not be examined, and why, in one line."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Caches:
+    """The folder of the caches, whether files can be made there, and bytes by what is in it."""
+
+    folder: str
+    writable: bool
+    sizes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Devices:
+    """JAX's devices: how many, of which platform; bytes of the first one's memory where it tells them.
+
+    `gpus_not_used` counts NVIDIA GPUs that JAX leaves alone, `why` tells why.
+    """
+
+    platform: str
+    says: str
+    count: int
+    memory_total: int | None
+    memory_used: int | None
+    gpus_not_used: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What computes full attention in either number format, and why."""
+
+    float32: str
+    bfloat16: str
+    why: str
 
 
 def examine(progress: Progress) -> dict[str, Any]:
-    """All parts by name; the value of a part that failed is {"error": one line}."""
-    parts: dict[str, Part] = {
+    """All parts by name: dataclasses, or lists and dicts of names; `Broken` for a part that failed."""
+    parts: dict[str, Callable[[], Any]] = {
         "versions": library_versions,
         "missing": missing_of_base,
         "extras": missing_by_extra,
-        "memory": _memory,
+        "memory": host_memory,
         "caches": _caches,
         "devices": _devices,
         "attention": _attention,
@@ -35,17 +75,12 @@ def examine(progress: Progress) -> dict[str, Any]:
             found[name] = part()
         except Exception as error:  # whatever is wrong with this part: to tell it is what this is for
             text = (str(error).splitlines() or [""])[0][:300]
-            found[name] = {"error": f"{type(error).__name__}: {text}"}
+            found[name] = Broken(f"{type(error).__name__}: {text}")
     progress(len(parts), len(parts))
     return found
 
 
-def _memory() -> dict[str, Any]:
-    host = host_memory()
-    return {} if host is None else {"of": host.kind, "total": host.total, "free": host.free}
-
-
-def _caches() -> dict[str, Any]:
+def _caches() -> Caches:
     root = cache_folder()
     sizes = {entry.name: _size(entry) for entry in sorted(root.iterdir())} if root.is_dir() else {}
     writable = True
@@ -53,7 +88,7 @@ def _caches() -> dict[str, Any]:
         tempfile.TemporaryFile(dir=next(path for path in (root, *root.parents) if path.exists())).close()
     except OSError:
         writable = False
-    return {"folder": str(root), "writable": writable, "bytes": sizes}
+    return Caches(str(root), writable, sizes)
 
 
 def _size(path: Path) -> int:
@@ -61,20 +96,23 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _devices() -> dict[str, Any]:
+def _devices() -> Devices:
     from pixace import devices
 
     devices.prepare()
     found = devices.find_devices()
     first = found[0]
     statistics = first.memory_stats() or {}
-    result: dict[str, Any] = {"platform": first.platform, "says": devices.describe(found), "count": len(found)}
-    if "bytes_limit" in statistics:
-        result["memory"] = {"total": statistics["bytes_limit"], "used": statistics.get("bytes_in_use", 0)}
     unused = count_nvidia_gpus() if first.platform == "cpu" else 0
-    if unused:
-        result["gpu_not_used"] = {"count": unused, "why": why_no_gpu(_answer_of_jax())}
-    return result
+    return Devices(
+        platform=first.platform,
+        says=devices.describe(found),
+        count=len(found),
+        memory_total=statistics.get("bytes_limit"),
+        memory_used=statistics.get("bytes_in_use"),
+        gpus_not_used=unused,
+        why=why_no_gpu(_answer_of_jax()) if unused else "",
+    )
 
 
 def _answer_of_jax() -> str:
@@ -88,7 +126,7 @@ def _answer_of_jax() -> str:
     return ""
 
 
-def _attention() -> dict[str, str]:
+def _attention() -> Attention:
     from pixace import devices
     from pixace.ops.attention import choose_implementation
 
@@ -103,20 +141,16 @@ def _attention() -> dict[str, str]:
         why = "the fused kernel works here; it takes --dtype=bfloat16 alone"
     else:
         why = "the fused kernel was tried and failed; --dtype=bfloat16 goes by blocks as well"
-    return chosen | {"why": why}
+    return Attention(**chosen, why=why)
 
 
-def _speed() -> dict[str, Any]:
+def _speed() -> list[Speed]:
+    """Of the host, then of JAX's device if that is another one."""
     from pixace import devices
 
     rates = measure_rates(LONG_SECONDS)
     peak = known_peak()
-    host = {
-        "machine": rates.machine,
-        "gflops": rates.products / 1e9,
-        "share_of_peak": None if peak is None else rates.products / peak,
-        "bandwidth_gb": rates.bandwidth / 1e9,
-        "share_of_bandwidth": None,
-    }
+    share = None if peak is None else rates.products / peak
+    host = Speed(rates.machine, rates.products / 1e9, rates.bandwidth / 1e9, share, None)
     on_host = devices.find_devices()[0].platform == "cpu"
-    return {"host": host} if on_host else {"host": host, "device": device_speed()}
+    return [host] if on_host else [host, device_speed()]
