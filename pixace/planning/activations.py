@@ -5,16 +5,19 @@ counted from the code and agrees with XLA's own list of its buffers; what the bu
 how XLA orders the work and packs its buffers, and was fitted to the compiled sizes of many configurations
 (`benchmarks/plan.py` checks the whole). Two facts behind the counts: XLA starts all blocks of full attention before
 it ends one, so that the scores of a whole layer exist at once although each block is computed again by itself; and
-on a CPU bfloat16 arrays of a step live as float32. On a GPU neither was checked.
+on a CPU much of a step in bfloat16 lives as float32. On a GPU neither was checked.
 
 Legend: B pictures at a time, T positions, D model width, H heads, F hidden width, V vocabulary, L layers.
 """
 
 import math
+import re
 from dataclasses import dataclass
+from functools import cache
 
 from pixace.config import ModelConfig
 from pixace.ops.blocking import block_length, chunk_length
+from pixace.planning.installation import installed_version
 
 FLOAT = 4  # bytes
 
@@ -68,7 +71,8 @@ def kept(model: ModelConfig, sizes: Sizes) -> float:
         return model.n_layers * buckets
     if model.residual == "remat":
         return model.n_layers * (sizes.width + buckets)
-    return model.n_layers * _kept_by_plain_layer(model, sizes)
+    share = compiler().bfloat16_kept if model.dtype == "bfloat16" else 1.0
+    return share * model.n_layers * _kept_by_plain_layer(model, sizes)
 
 
 def _kept_by_plain_layer(model: ModelConfig, sizes: Sizes) -> float:
@@ -100,21 +104,50 @@ BUSIEST = {
     "remat": Busiest(1.76, 2.6, 1.81, 2.24, 8.63),
     "reversible": Busiest(2.19, 2.77, 3.13, 0.23, 3.92),
 }
-SCORES_OF_LSH = 0.66  # on top
+SCORES_OF_LSH = 0.66  # on top, as far as `Compiler` says
 RANDOM_BITS = 7.28  # scores' worth of numbers that dropout of attention weights needs
 RANDOM_HIDDEN = 6.1  # hidden values' worth of numbers that dropout needs
 LOGITS = 1.08  # a chunk of them, and its gradient
 SHARING = 1.22  # the loss and a layer take turns, but XLA lets them share places only in part: 1 is not at all
 
 
+@dataclass(frozen=True)
+class Compiler:
+    """How versions of JAX differ: shares of what the counts above say.
+
+    Attributes:
+        layer: of what the layer at work needs, by `residual`.
+        lsh: of `SCORES_OF_LSH`.
+        bfloat16_kept, bfloat16_layer: of what plain layers keep, and the layer at work needs, in bfloat16. A CPU
+            computes in float32 and keeps some arrays in both formats.
+    """
+
+    layer: dict[str, float]
+    lsh: float
+    bfloat16_kept: float
+    bfloat16_layer: float
+
+
+UNTIL_0_10 = Compiler({"plain": 1.0, "remat": 1.0, "reversible": 1.0}, 1.0, 1.0, 1.25)
+SINCE_0_11 = Compiler({"plain": 0.85, "remat": 0.7, "reversible": 0.89}, 0.5, 0.6, 1.35)  # measured with 0.12
+
+
+@cache
+def compiler() -> Compiler:
+    """That of the JAX that is installed; finding out does not load it."""
+    version = re.match(r"0\.(\d+)\.", installed_version("jax") or "")
+    return UNTIL_0_10 if version and int(version[1]) <= 10 else SINCE_0_11
+
+
 def needed_by_layer(model: ModelConfig, sizes: Sizes) -> float:
     """Bytes that the backward pass of one layer needs besides what was kept."""
-    counts = BUSIEST[model.residual]
+    counts, shares = BUSIEST[model.residual], compiler()
     scores = counts.scores_full if model.attention == "full" else counts.scores_near
-    scores += SCORES_OF_LSH * (model.attention == "lsh") + RANDOM_BITS * (model.attention_dropout > 0)
+    scores += shares.lsh * SCORES_OF_LSH * (model.attention == "lsh") + RANDOM_BITS * (model.attention_dropout > 0)
     own_masks = model.dropout > 0 and not model.dropout_shared
     hidden = counts.hidden + RANDOM_HIDDEN * own_masks
-    return scores * sizes.scores + counts.copies * sizes.copies + hidden * sizes.hidden + counts.width * sizes.width
+    needed = scores * sizes.scores + counts.copies * sizes.copies + hidden * sizes.hidden + counts.width * sizes.width
+    return needed * shares.layer[model.residual] * (shares.bfloat16_layer if model.dtype == "bfloat16" else 1.0)
 
 
 def needed_by_loss(sizes: Sizes, layer: float) -> float:

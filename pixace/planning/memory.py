@@ -1,7 +1,7 @@
 """The memory that training and drawing take, by formula: no JAX, no compiling.
 
 `benchmarks/plan.py` compares the formula with what XLA says of the compiled step. On a CPU they differ by less than a
-tenth with JAX 0.10.2; JAX 0.12 needs up to a fifth less for some models. It has not been compared on a GPU.
+tenth with JAX 0.10.2 and 0.12. It has not been compared on a GPU.
 """
 
 import math
