@@ -29,8 +29,8 @@ from pixace.models.cache import empty_cache, unstack
 from pixace.models.spec import abstract_parameters
 from pixace.ops.attention import choose_implementation
 from pixace.planning.arithmetic import step_seconds
-from pixace.planning.machine import LONG_SECONDS, measure_rates
 from pixace.planning.memory import drawing_memory, training_memory
+from pixace.planning.rates import LONG_SECONDS, measure_rates
 from pixace.sampling.engine import decode
 from pixace.sampling.filters import make_settings
 from pixace.training.step import init_state, train_step

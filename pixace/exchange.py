@@ -31,7 +31,7 @@ from pixace.config import ModelConfig, ModelOptions, RunConfig, TokenizerConfig,
 from pixace.config_file import from_json, to_json
 from pixace.errors import ConfigError, PixaceError
 from pixace.fields import convert, hints_of
-from pixace.folders import ENDINGS, model_folder
+from pixace.folders import ENDINGS, expanded, model_folder
 from pixace.models.spec import Parameters
 from pixace.models.trax import config_from_trax, parameters_from_trax, trax_from_parameters
 from pixace.trax_files import arrays_beside, read_trax, trax_file, write_trax
@@ -190,7 +190,7 @@ def export_model(
         ConfigError: for another format, or a name that does not end as it must.
         PixaceError: if the model cannot be read, is none that Trax knows, or the files are there already.
     """
-    out = Path(out).expanduser()
+    out = expanded(out)
     if format not in ENDINGS:
         raise ConfigError(f"--format={format} is not known; choose one of {', '.join(ENDINGS)}")
     ending = ENDINGS[format]

@@ -18,6 +18,11 @@ STAGING = ".pixace-"  # begins the names of what is not whole yet
 LEFT_BEHIND_S = 24 * 3600.0
 
 
+def expanded(path: str | os.PathLike) -> Path:
+    """A path with ~ and ~name as the shell has them; what stands for no home stays as it is."""
+    return Path(os.path.expanduser(path))
+
+
 def cache_folder() -> Path:
     """`$PIXACE_CACHE`, else `$XDG_CACHE_HOME/pixace`, else `~/.cache/pixace`."""
     if named := os.environ.get("PIXACE_CACHE"):
@@ -54,6 +59,11 @@ def embedded_model(name: str = DEFAULT_MODEL) -> Path:
     if not (folder / "config.json").is_file():
         raise PixaceError(f"there is no {folder}: this installation of pixace is not whole; install it again")
     return folder
+
+
+def name_of_model(path: Path | None) -> str:
+    """What files say of the model that they came from: its path, but not where pixace is installed."""
+    return f"{path.name} of pixace" if path is not None and EMBEDDED in path.resolve().parents else str(path)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from pixace.errors import ConfigError, PixaceError
+from pixace.folders import expanded
 from pixace.opening import MAX_PIXELS, PictureSource, open_picture, parse_colour
 
 DRAFT_MARGIN = 2  # pixels an edge, for each that is needed, which a JPEG keeps when it is decoded at a smaller size
@@ -65,7 +66,7 @@ def find_pictures(folder: str | os.PathLike) -> list[Path]:
     Raises:
         PixaceError: the folder, or one below it, is missing or may not be read, or there are no pictures.
     """
-    root = Path(folder).expanduser()
+    root = expanded(folder)
     if root.is_file():
         raise PixaceError(f"{folder} is a file, not a folder")
     found: list[str] = []

@@ -8,7 +8,6 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -16,6 +15,7 @@ from PIL import Image, ImageColor, UnidentifiedImageError
 
 from pixace.errors import ConfigError, PixaceError
 from pixace.fetching.content import fetch_bytes
+from pixace.folders import expanded
 
 PictureSource = str | os.PathLike | bytes | Image.Image | np.ndarray
 
@@ -154,7 +154,7 @@ def _locate(source: PictureSource, timeout: float) -> tuple[str, IO[bytes], str]
 
 def _open_file(name: str) -> IO[bytes]:
     try:
-        path = Path(name).expanduser()
+        path = expanded(name)
         mode = path.stat().st_mode
         if stat.S_ISREG(mode):
             return path.open("rb")

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from pixace.errors import ConfigError, PixaceError
-from pixace.folders import write_atomically
+from pixace.folders import expanded, write_atomically
 from pixace.opening import MAX_PIXELS, opened
 
 FILTERS = {name: Image.Resampling[name.upper()] for name in ("nearest", "bilinear", "bicubic", "lanczos")}
@@ -136,7 +136,7 @@ def _format(path: str | os.PathLike, allowed: Iterable[str]) -> str:
 
 def _write(path: str | os.PathLike, save: Callable[[IO[bytes]], None]) -> Path:
     """Lets `save` write the file at `path`, atomically; all that Pillow raises ends as one line."""
-    target = Path(path).expanduser()
+    target = expanded(path)
 
     def write(beside: Path) -> None:
         try:

@@ -2,8 +2,9 @@
 
     python scripts/vary_pictures.py FOLDER OUT [--copies=8] [--smallest=0.85] [--seed=0]
 
-Each copy is the picture somewhat smaller, somewhere in its frame; what is beside it is transparent. The first copy is
-the picture itself. The same seed gives the same copies.
+For pictures on a plain ground: each copy is the picture somewhat smaller, somewhere in its frame; what is beside it is
+transparent, and white in training. The first copy is the picture itself. FOLDER is read with the folders below it,
+which OUT gets, too. The same seed gives the same copies of a picture, whatever others there are.
 """
 
 import argparse
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from pixace.errors import PixaceError
+from pixace.images import find_pictures
 
 
 def vary(picture: Image.Image, random: np.random.Generator, smallest: float) -> Image.Image:
@@ -24,7 +28,7 @@ def vary(picture: Image.Image, random: np.random.Generator, smallest: float) -> 
 
 
 def main() -> None:
-    """Write OUT/NAME-0.png, OUT/NAME-1.png, ... of each FOLDER/NAME.png."""
+    """Write OUT/NAME-0.png, OUT/NAME-1.png, ... of each picture NAME in FOLDER."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
@@ -32,13 +36,18 @@ def main() -> None:
     parser.add_argument("--smallest", type=float, default=0.85)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    random = np.random.default_rng(given.seed)
-    given.out.mkdir(parents=True, exist_ok=True)
-    for file in sorted(given.folder.glob("*.png")):
+    try:
+        files = find_pictures(given.folder)
+    except PixaceError as error:
+        parser.error(str(error))
+    for file in files:
+        name = file.relative_to(given.folder)
+        random = np.random.default_rng([given.seed, *name.as_posix().encode()])
+        (given.out / name).parent.mkdir(parents=True, exist_ok=True)
         with Image.open(file) as picture:
             for i in range(given.copies):
-                copy = vary(picture, random, given.smallest) if i else picture
-                copy.save(given.out / f"{file.stem}-{i}.png")
+                copy = vary(picture, random, given.smallest) if i else picture.convert("RGBA")
+                copy.save(given.out / name.with_name(f"{name.stem}-{i}.png"))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pixace.dataset import load_tokens
 from pixace.errors import PixaceError
 from pixace.progress import silent
 from pixace.sources import archive, archive_files
-from pixace.sources.finding import find_source
+from pixace.sources.finding import _ranges, find_source
 from pixace.training.pictures import load_pictures
 
 CONFIG = TokenizerConfig(image_size=8)
@@ -327,3 +327,16 @@ def test_check_takes_an_archive(folder, tmp_path, capsys):
 
     check(tmp_path, images=str(pack(folder, "tgz")), **OPTIONS)
     assert "overfitting" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("written", "numbers"),
+    [("{008..010}", ["008", "009", "010"]), ("{8..10}", ["8", "9", "10"]), ("{00..2}", ["00", "01", "02"])],
+)
+def test_ranges_count_as_the_shell_does(written, numbers):
+    told = subprocess.run(["bash", "-c", f"echo a-{written}.tar"], capture_output=True, text=True, check=True).stdout
+    assert _ranges(f"a-{written}.tar") == told.split() == [f"a-{number}.tar" for number in numbers]
+
+
+def test_a_home_that_nobody_has_is_a_path_that_is_not_there():
+    assert "does not exist" in refusal("~nobody-of-that-name/a.zip")

@@ -286,6 +286,7 @@ def test_train_stamps_a_run_without_a_name_and_hands_on_only_what_was_given(monk
         (PixaceError("the data is bad"), 1, "pixace tokenize: the data is bad\n"),
         (MemoryError(), 1, "pixace tokenize: out of memory; try smaller or fewer pictures (--debug shows where)\n"),
         (RuntimeError("RESOURCE_EXHAUSTED: 9 GiB"), 1, "pixace tokenize: out of memory; try"),
+        (PermissionError(13, "Permission denied", "/a/b"), 1, "pixace tokenize: /a/b: Permission denied\n"),
         (KeyboardInterrupt(), 130, "pixace tokenize: interrupted\n"),
     ],
 )
@@ -298,12 +299,13 @@ def test_errors_end_as_a_line_and_an_exit_code(monkeypatch, capsys, error, code,
     assert got == code and out == "" and err.startswith(said) and "Traceback" not in err
 
 
-def test_debug_shows_the_traceback(monkeypatch, capsys):
+@pytest.mark.parametrize("flag", ["--debug", "--debug=true", "--debug=1", "-debug=True"])
+def test_debug_shows_the_traceback(monkeypatch, capsys, flag):
     def fail(arguments):
         raise ConfigError("wrong")
 
     monkeypatch.setattr("pixace.cli.tokenize.run", fail)
-    code, _, err = answer(capsys, "tokenize", "--debug")
+    code, _, err = answer(capsys, "tokenize", flag)
     assert code == 2 and "Traceback" in err and "pixace tokenize: wrong" in err
 
 

@@ -4,11 +4,12 @@ import json
 import re
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from test_cli import answer
 
-from pixace.planning import device_speed, doctor, gpu, installation, machine
+from pixace.planning import device_speed, doctor, gpu, installation, rates
 from pixace.progress import silent
 
 
@@ -26,7 +27,7 @@ def test_it_tells_all_its_parts_and_exits_0(capsys):
     assert found["memory"]["total"] >= found["memory"]["free"] > 0
     code, out, _ = answer(capsys, "doctor")
     assert code == 0 and "GFLOP/s" in out and "BROKEN" not in out
-    assert machine.known_rates() is not None  # kept for plans
+    assert rates.known_rates() is not None  # kept for plans
 
 
 def test_a_cache_that_cannot_be_written_is_told(capsys, monkeypatch):
@@ -102,6 +103,14 @@ def test_a_gpu_on_the_bus_is_found_and_why_it_rests_is_told(tmp_path, monkeypatc
     assert "pip install '.[cuda]'" in gpu.why_no_gpu()
     monkeypatch.setattr(gpu, "installed_version", lambda name: "0.10.2")
     assert "out of luck" in gpu.why_no_gpu("out of luck\nsecond line")
+
+
+def test_a_device_is_looked_up_by_its_whole_name(monkeypatch):
+    import jax
+
+    for kind, known in (("NVIDIA L4", True), ("NVIDIA L40S", False), ("NVIDIA H100-80GB", True), ("GH200", False)):
+        monkeypatch.setattr(jax, "devices", lambda kind=kind: [SimpleNamespace(device_kind=kind)])
+        assert (device_speed.device_speed(edge=16, count=16).share_of_peak is not None) == known, kind
 
 
 def test_the_devices_speed_is_measured():

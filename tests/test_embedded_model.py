@@ -96,4 +96,6 @@ def test_an_evaluation_of_it_leaves_the_package_as_it_is(tmp_path, monkeypatch, 
     code, _, err = answer(capsys, "evaluate", "--model_name=emoji", "--images=pictures", "--n_samples=0")
     assert code == 0, err
     assert sorted(embedded_model().rglob("*")) == before
-    assert (tmp_path / "emoji-evaluation" / "evaluation.json").is_file()
+    assert json.loads((tmp_path / "emoji-evaluation" / "evaluation.json").read_text())["model"] == "emoji of pixace"
+    for path in (tmp_path / "emoji-evaluation").iterdir():
+        assert str(embedded_model()).encode() not in path.read_bytes(), path.name

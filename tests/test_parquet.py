@@ -111,3 +111,9 @@ def test_training_on_a_parquet_file_runs(tmp_path):
     file = write(tmp_path / "a.parquet", pictures(), [0] * COUNT, FEATURES)
     quiet_train("m", tmp_path, file, val_fraction=0.25, n_steps=2)
     assert (tmp_path / "m" / "weights.safetensors").exists()
+
+
+def test_what_hugging_face_notes_of_lists_and_unnamed_classes_is_passed_over(tmp_path):
+    features = {"objects": [{"id": {"_type": "Value"}}], "label": {"_type": "ClassLabel", "names": None}}
+    file = write(tmp_path / "a.parquet", pictures(4), labels=[0, 1, 0, 1], features=features)
+    assert len(load_tokens(file, CONFIG)) == 4

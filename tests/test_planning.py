@@ -18,13 +18,14 @@ from pixace.config import ModelOptions, TokenizerConfig, TrainConfig
 from pixace.exchange import export_model
 from pixace.models.cache import empty_cache, unstack
 from pixace.models.spec import abstract_parameters
-from pixace.planning import machine
+from pixace.planning import machine, rates
 from pixace.planning.activations import kept, sizes_of
 from pixace.planning.advice import largest_batch, what_fits
 from pixace.planning.arithmetic import attention_operations, linear_operations, optimizer_operations, step_seconds
-from pixace.planning.machine import MemoryFound, Rates
+from pixace.planning.machine import MemoryFound
 from pixace.planning.memory import drawing_memory, stored_sizes, training_memory
 from pixace.planning.plan import make_plan
+from pixace.planning.rates import Rates
 from pixace.sampling.engine import decode
 from pixace.sampling.filters import make_settings
 from pixace.training.step import init_state, train_step
@@ -247,6 +248,44 @@ def test_a_run_from_a_file_of_weights_is_planned(tmp_path, capsys):
     assert plans[0] == plans[1]
 
 
+def test_a_run_that_starts_from_a_model_is_planned_as_train_would_make_it(tmp_path, capsys):
+    images = make_pictures(tmp_path / "images")
+    quiet_train("there", tmp_path, images, n_steps=1)
+    flags = [f"--weights_dir={tmp_path}", "--checkpoint=there", f"--images={images}", "--json"]
+    told = {}
+    for dtype in ("float32", "bfloat16"):
+        code, out, err = answer(capsys, "plan", *flags, f"--dtype={dtype}")
+        assert code == 0, err
+        told[dtype] = json.loads(out)
+    assert told["float32"]["n_steps"] == TrainConfig().total_steps
+    assert told["float32"]["memory_total"] != told["bfloat16"]["memory_total"]
+    code, _, err = answer(capsys, "plan", *flags, "--model_name=there", "--batch_size=3")
+    assert code == 2 and "--batch_size" in err
+
+
+def test_without_a_name_no_run_is_looked_for(tmp_path, capsys):
+    quiet_train("there", tmp_path, make_pictures(tmp_path / "images"), n_steps=1)
+    _, out, _ = answer(capsys, "plan", f"--weights_dir={tmp_path / 'there'}", "--json", "--n_pictures=1")
+    assert json.loads(out)["n_parameters"] > 1e7, "the default model"
+
+
+def test_only_pictures_that_are_trained_on_are_counted(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make_pictures(tmp_path / "images" / "train", 12)
+    make_pictures(tmp_path / "images" / "train" / "val", 4)
+
+    def count(*flags: str) -> int:
+        code, out, err = answer(capsys, "plan", "--json", *flags)
+        assert code == 0, err
+        return json.loads(out)["n_pictures"]
+
+    assert count() == 16, "the usual folder"
+    assert count("--images=images/train", "--val_images=images/train/val") == 12
+    assert count("--val_fraction=0.25") == 12
+    code, _, err = answer(capsys, "plan", "--images", "a", "--images=b")
+    assert code == 2 and "put braces in quotes" in err
+
+
 def test_what_no_machine_can_do_is_told_at_once(capsys):
     started = time.monotonic()
     code, out, _ = answer(capsys, "plan", "--batch_size=1000000007", "--memory=8GB", "--device=cpu")
@@ -271,25 +310,35 @@ def test_training_warns_where_it_will_not_fit_and_goes_on(tmp_path, monkeypatch)
 
 def test_rates_are_kept_for_this_machine_alone(monkeypatch, tmp_path):
     monkeypatch.setenv("PIXACE_CACHE", str(tmp_path))
-    assert machine.known_rates() is None
-    found = machine.measure_rates(0.01)
-    assert found.products > 0 and found.bandwidth > 0 and machine.known_rates() == found
+    assert rates.known_rates() is None
+    found = rates.measure_rates(0.01)
+    assert found.products > 0 and found.bandwidth > 0 and rates.known_rates() == found
     monkeypatch.setattr(machine, "processor", lambda: "another one")
-    assert machine.known_rates() is None
+    assert rates.known_rates() is None
     monkeypatch.undo()
     monkeypatch.setenv("PIXACE_CACHE", str(tmp_path))
-    (tmp_path / machine.RATES_FILE).write_text("{}")
-    assert machine.known_rates() is None
+    (tmp_path / rates.RATES_FILE).write_text("{}")
+    assert rates.known_rates() is None
 
 
 def test_a_busy_moment_does_not_spoil_the_rates(monkeypatch, tmp_path):
     monkeypatch.setenv("PIXACE_CACHE", str(tmp_path))
-    first = machine.measure_rates(0.01)
-    monkeypatch.setattr(machine, "_best", lambda work, seconds: 1e6)
-    assert machine.measure_rates(0.01).products < first.products
-    assert machine.known_rates() == first
+    first = rates.measure_rates(0.01)
+    monkeypatch.setattr(rates, "_best", lambda work, seconds: 1e6)
+    assert rates.measure_rates(0.01).products < first.products
+    assert rates.known_rates() == first
 
 
 def test_memory_of_the_computer_is_known_here():
     found = machine.host_memory()
     assert found is not None and 0 < found.free <= found.total and math.isfinite(found.total)
+
+
+def test_files_that_were_read_do_not_take_a_containers_memory(tmp_path, monkeypatch):
+    for name, text in (("max", 10**9), ("current", 7 * 10**8), ("stat", "anon 1\ninactive_file 500000000")):
+        (tmp_path / f"memory.{name}").write_text(f"{text}\n")
+    monkeypatch.setattr(machine, "CONTAINERS", ((tmp_path, "memory.max", "memory.current", "inactive_file"),))
+    found = machine.host_memory()
+    assert found is not None and "container" in found.kind and (found.total, found.free) == (10**9, 8 * 10**8)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert "computer" in machine.host_memory().kind

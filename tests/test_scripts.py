@@ -56,3 +56,18 @@ def test_varied_copies_keep_the_picture_and_begin_with_it(tmp_path):
     for copy in others:
         assert copy.shape == pixels.shape and (copy != pixels).any()
         assert 0.6 * 32**2 < (copy[..., 3] > 127).sum() <= 32**2
+
+
+def test_varied_copies_of_any_pictures_in_folders_or_none_is_an_error(tmp_path):
+    (tmp_path / "pictures" / "a").mkdir(parents=True)
+    Image.new("RGB", (30, 20), "blue").save(tmp_path / "pictures" / "a" / "sea.JPG")
+    run("vary_pictures.py", tmp_path / "pictures", tmp_path / "one", "--copies=3")
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "pictures" / "a.png")
+    run("vary_pictures.py", tmp_path / "pictures", tmp_path / "two", "--copies=3")
+    for i in range(3):
+        name = f"a/sea-{i}.png"
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        run("vary_pictures.py", tmp_path / "empty", tmp_path / "three")
+    assert "no pictures" in error.value.stderr and "Traceback" not in error.value.stderr

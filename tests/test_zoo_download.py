@@ -234,6 +234,33 @@ def test_a_changed_manifest_does_not_bring_other_weights(server, here, model):
     assert load_config(Path("model-weights/two")).model.model_type == "reformer"
 
 
+def test_a_change_that_comes_only_in_part_leaves_what_was_here(server, here, model):
+    url = serve(server, model, "/one")
+    download_model(url)
+    other = make(here / "other", "reformer", "base")
+    (other / MANIFEST).write_text(make_manifest(other, ("config.json", "weights.safetensors")))
+    serve(server, other, "/one")
+    server.put("/one/weights.safetensors", b"", always=Answer(status=404))
+    with pytest.raises(PixaceError, match="404"):
+        download_model(url, save_as="two", accept_changed=True)
+    again = download_model(url, save_as="three", offline=True)
+    assert load_config(again) == load_config(model)
+
+
+def test_an_imported_model_is_the_same_after_libraries_changed(server, here, model):
+    pixace.export_model(model, "whole.safetensors", weights_dir=None)
+    url = server.put("/files/m.safetensors", Path("whole.safetensors").read_bytes())
+    config = download_model(url) / "config.json"
+    content = json.loads(config.read_text())
+    content["versions"]["jax"] = "0.0.1"
+    config.write_text(json.dumps(content))
+    assert download_model(url) == config.parent
+    content["model"]["n_layers"] += 1
+    config.write_text(json.dumps(content))
+    with pytest.raises(PixaceError, match="another model"):
+        download_model(url)
+
+
 def test_a_sum_of_the_index_cannot_be_overruled(server, here, monkeypatch, capsys):
     network(monkeypatch, server, File("w", None, hashlib.sha256(b"right").hexdigest()))
     server.put("/net/w", b"wrong")

@@ -53,11 +53,11 @@ def test_the_table_shows_name_size_licence_and_what_is_here(server, here, monkey
 
 
 def test_an_embedded_model_is_copied_into_the_weights(here, monkeypatch, capsys):
-    model = make(here / "origin", "one", "base")
-    monkeypatch.setattr("pixace.zoo.download.embedded", lambda entry: here / "nothing")
+    model = make(here / "package", "one", "base").rename(here / "package" / "emoji")
+    monkeypatch.setattr("pixace.zoo.download.EMBEDDED", here / "nothing")
     code, _, err = answer(capsys, "download", "emoji")
     assert code == 1 and "comes without its model emoji" in err
-    monkeypatch.setattr("pixace.zoo.download.embedded", lambda entry: model)
+    monkeypatch.setattr("pixace.zoo.download.EMBEDDED", here / "package")
     assert answer(capsys, "download", "emoji", "--offline")[0] == 0
     assert load_config(here / "model-weights" / "emoji") == load_config(model)
 
@@ -69,8 +69,11 @@ def test_an_embedded_model_is_copied_into_the_weights(here, monkeypatch, capsys)
         (["vgg19", "vgg16", "--model_name=x"], "one name for 2 models"),
         (["animalfaces", "--checkpoint=other"], "--checkpoint=other"),
         (["animalfaces", "--model_name=a/b"], "must be a plain name"),
-        (["--dataset=emoji", "vgg19"], "brings pictures and no model"),
+        (["--dataset=emoji", "vgg19"], "it takes no model"),
         (["--dataset=faces"], "--dataset=faces is not known; there is emoji"),
+        (["--dataset=emoji", "--weights_dir=x"], "none of --model_name"),
+        (["https://[::1/m"], "no address of a model"),
+        (["http://localhost:abc/m"], "no address of a model"),
         (["vgg19", "--archive=x.zip"], "--archive is for pictures"),
         (["vgg19", "--out=x"], "--out is for pictures"),
     ],

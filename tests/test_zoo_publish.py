@@ -128,6 +128,7 @@ def test_an_exported_file_and_a_model_without_figures_are_published_too(here, ca
         (["--model_name=one", "--out=o", "--n_samples=-1"], 2, "--n_samples=-1"),
         (["--model_name=one", "--out=o", "--temperature=-1"], 2, "temperature=-1"),
         (["--model_name=nobody", "--out=o"], 1, "'nobody'"),
+        (["--model_name=one", "--out=."], 2, "name of a new folder"),
         (["--model_name=one", "--out=there"], 1, "there exists already"),
         (["--model_name=one", "--out=file"], 1, "file exists already"),
         (["--model_name=one", "--out=file/o"], 1, "cannot write"),

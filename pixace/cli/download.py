@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
     """Download; returns the exit code."""
     flags = make_flags()
     given, words = flags.parse(arguments, positional=True)
-    options = {name: given.get(name, flags.default(name)) for name in flags.names}
+    options = flags.options(given)
     if options["list"]:
         if words or options["dataset"] or options["model_name"]:
             raise ConfigError("--list shows everything there is and takes no name; leave one of them out")
@@ -43,8 +43,10 @@ def run(arguments: Sequence[str]) -> int:
         print(listing(options["weights_dir"]))
         return 0
     if options["dataset"]:
-        if words or options["model_name"]:
-            raise ConfigError("--dataset brings pictures and no model; download models with a command of its own")
+        of_models = ("model_name", "checkpoint", "weights_dir", "accept_changed")
+        if words or given.keys() & set(of_models):
+            flags_of_models = ", ".join(f"--{name}" for name in of_models)
+            raise ConfigError(f"--dataset brings pictures: it takes no model, and none of {flags_of_models}")
         return _pictures(options)
     for name in ("archive", "out"):
         if options[name]:
@@ -76,6 +78,8 @@ def _model(word: str, options: dict) -> None:
         accept_changed=options["accept_changed"],
     )
     print(f"{'model' if entry.kind == 'model' else word} in {folder}")
+    if entry.card:
+        print(f"about it: {entry.card}", file=sys.stderr)
 
 
 def _pictures(options: dict) -> int:

@@ -4,8 +4,7 @@ import json
 from collections.abc import Sequence
 
 from pixace import devices
-from pixace.cli.flags import FlagSet, add_facts, add_model
-from pixace.errors import ConfigError
+from pixace.cli.flags import FlagSet, add_facts, add_model, chosen_model
 
 ABOUT = (
     "Measure a model on pictures that it has not seen: likelihood, bits a dimension, what tokenizing costs; and on "
@@ -56,20 +55,15 @@ def run(arguments: Sequence[str]) -> int:
     """Measure; returns the exit code."""
     flags = make_flags()
     given, _ = flags.parse(arguments)
-    options = {name: given.get(name, flags.default(name)) for name in flags.names}
-    del options["debug"]
-    name, checkpoint, as_json = (options.pop(key) for key in ("model_name", "checkpoint", "json"))
-    if not name and not checkpoint:
-        raise ConfigError("which model? give its name as --model_name=NAME, or its folder or file as --checkpoint=PATH")
-    if name and checkpoint:
-        raise ConfigError(f"--model_name={name} and --checkpoint={checkpoint} each name a model; give one of them")
+    options = flags.options(given)
+    model, options["weights_dir"] = chosen_model(options)
+    del options["model_name"], options["checkpoint"]
+    as_json = options.pop("json")
     facts = {key: options.pop(key) for key in ("model_type", "n_heads", "image_size", "bitdepth")}
-    if checkpoint:
-        options["weights_dir"] = None
     devices.prepare(options["device"])
     from pixace.evaluation.evaluate import evaluate
 
-    found = evaluate(checkpoint or name, given=facts, **options)
+    found = evaluate(model, given=facts, **options)
     if as_json:
         print(json.dumps(found.as_json()))
         return 0

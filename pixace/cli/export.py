@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pixace import devices
-from pixace.cli.flags import FlagSet, add_model
+from pixace.cli.flags import FlagSet, add_model, chosen_model
 from pixace.errors import ConfigError
 from pixace.folders import ENDINGS
 
@@ -26,21 +26,16 @@ def run(arguments: Sequence[str]) -> int:
     """Export; returns the exit code."""
     flags = make_flags()
     given, _ = flags.parse(arguments)
-    options = {name: given.get(name, flags.default(name)) for name in flags.names}
-    name, checkpoint = options["model_name"], options["checkpoint"]
-    if not name and not checkpoint:
-        raise ConfigError("which model? give its name as --model_name=NAME, or its folder or file as --checkpoint=PATH")
-    if name and checkpoint:
-        raise ConfigError(f"--model_name={name} and --checkpoint={checkpoint} each name a model; give one of them")
+    options = flags.options(given)
+    model, weights_dir = chosen_model(options)
     ending = ENDINGS[options["format"]]
     if not (out := options["out"]):
-        if not name:
+        if weights_dir is None:
             raise ConfigError(f"where to? --out=FILE{ending} is needed with --checkpoint")
-        out = name + ending
+        out = model + ending
     devices.prepare("cpu")  # numbers are only moved about
     from pixace.exchange import export_model
 
-    weights_dir = None if checkpoint else options["weights_dir"]
-    files = export_model(checkpoint or name, out, options["format"], weights_dir)
+    files = export_model(model, out, options["format"], weights_dir)
     print(f"saved {' and '.join(map(str, files))}")
     return 0

@@ -107,6 +107,10 @@ class FlagSet:
                 found[name] = self._typed(name, hint, flag.value)
         return found
 
+    def options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The values of all flags but --debug: those given, else the defaults."""
+        return {name: given.get(name, self.default(name)) for name in self.names if name != "debug"}
+
     def default(self, name: str) -> Any:
         """The default of a flag, typed."""
         return self._typed(name, self._hints[name], self.values[name].default)
@@ -167,6 +171,22 @@ def add_model(flags: FlagSet, name: str = "name of the model in WEIGHTS_DIR") ->
     flags.add_alias("model_dir", "weights_dir")
     checkpoint = "a model's folder, exported file or Trax's model.pkl.gz, instead of a name"
     flags.add("checkpoint", None, str | None, checkpoint, "where")
+
+
+def chosen_model(options: dict[str, Any]) -> tuple[str, str | None]:
+    """Which model `add_model`'s flags name, and the folder to look for it in: None for a path.
+
+    Raises:
+        ConfigError: if they name none, or two.
+    """
+    name, checkpoint = options["model_name"], options["checkpoint"]
+    if name and checkpoint:
+        raise ConfigError(f"--model_name={name} and --checkpoint={checkpoint} each name a model; give one of them")
+    if checkpoint:
+        return checkpoint, None
+    if not name:
+        raise ConfigError("which model? give its name as --model_name=NAME, or its folder or file as --checkpoint=PATH")
+    return name, options["weights_dir"]
 
 
 def add_facts(flags: FlagSet, section: str) -> None:

@@ -1,6 +1,7 @@
 """`pixace COMMAND`: picks the command, parses its flags, turns errors into one line and an exit code."""
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -27,7 +28,7 @@ COMMANDS = {
 }
 LESS_MEMORY = defaultdict(
     lambda: "smaller or fewer pictures",
-    train="a smaller --batch_size, --accumulate, --residual=remat, --model_type=reformer or a smaller model",
+    train="a smaller --batch_size, --accumulate, --model_type=reformer (or --residual=remat) or a smaller model",
     predict="a smaller --batch_size or --scale, or fewer prompts or temperatures",
     **dict.fromkeys(
         ("import", "export", "download", "publish"), "a machine with more of it: the file's weights must fit"
@@ -75,7 +76,7 @@ def _run(arguments: list[str]) -> int:
     if name not in COMMANDS:
         print(f"pixace: there is no command {name!r}\n\n{_short_help()}", file=sys.stderr)
         return 2
-    debug = any(word in ("--debug", "-debug", "--debug=true") for word in rest)
+    debug = any(re.fullmatch(r"--?debug(=(t|true|y|yes|1))?", word, re.IGNORECASE) for word in rest)
     try:
         return command(name).run(rest)
     except PixaceError as error:
@@ -85,6 +86,11 @@ def _run(arguments: list[str]) -> int:
         if isinstance(error, ConfigError):
             print(f"(pixace {name} --help shows the flags)", file=sys.stderr)
         return error.exit_code
+    except PermissionError as error:  # met while looking around; where something is written, it is told there
+        if debug or not error.filename:
+            raise
+        print(f"pixace {name}: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt as stop:
         print(f"pixace {name}: interrupted", file=sys.stderr)
         return 128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT)

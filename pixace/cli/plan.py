@@ -1,6 +1,5 @@
 """`pixace plan`"""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +7,13 @@ from typing import Any
 
 from pixace.cli.flags import FlagSet
 from pixace.cli.train import make_flags as train_flags
-from pixace.config import ModelConfig, ModelOptions, RunConfig, TokenizerConfig, TrainConfig, check_agrees
-from pixace.config_file import from_json
-from pixace.errors import ConfigError, PixaceError
+from pixace.cli.train import refuse_repeats
+from pixace.config import ModelConfig, ModelOptions, TokenizerConfig, TrainConfig
+from pixace.errors import ConfigError
 from pixace.fields import hints_of
-from pixace.folders import model_folder
+from pixace.progress import silent
+from pixace.sources.finding import find_source
+from pixace.training.pictures import usual_folders, validation_inside
 
 ABOUT = (
     "Tell the memory and the time that `pixace train` with the same flags will take, without training or compiling "
@@ -20,6 +21,7 @@ ABOUT = (
 )
 UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "": 1}
 MOST_BYTES = 1e15
+SECTIONS = (TokenizerConfig, ModelOptions, TrainConfig)
 OWN = ("memory", "n_pictures", "draw", "json")
 
 
@@ -37,18 +39,21 @@ def make_flags() -> FlagSet:
 
 def run(arguments: Sequence[str]) -> int:
     """Print the plan; returns the exit code."""
-    from pixace.planning.machine import MemoryFound, host_memory, known_rates, measure_rates, nvidia_memory
+    from pixace.planning.gpu import jax_can_use_gpus
+    from pixace.planning.machine import MemoryFound, host_memory, nvidia_memory
     from pixace.planning.plan import make_plan, table
+    from pixace.planning.rates import known_rates, measure_rates
 
     flags = make_flags()
     given, _ = flags.parse(arguments)
+    refuse_repeats(arguments)
     own = {name: given.pop(name, flags.default(name)) for name in OWN}
     for name in ("draw", "n_pictures"):
         if own[name] is not None and own[name] < 1:
             raise ConfigError(f"--{name}={own[name]}: at least 1 is needed")
     device = given.get("device", "auto")
     model, training = _configurations(given)
-    graphics = nvidia_memory() if device in ("auto", "gpu") else None
+    graphics = nvidia_memory() if device == "gpu" or (device == "auto" and jax_can_use_gpus()) else None
     if own["memory"] is not None:
         memory = MemoryFound("the memory given", _bytes(own["memory"]), _bytes(own["memory"]))
     elif graphics is not None or device in ("gpu", "tpu"):
@@ -69,49 +74,28 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _configurations(given: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
-    """What `pixace train` would make of these flags, without looking at the pictures."""
+    """What `pixace train` would make of these flags; the pictures need not be there."""
     if given.get("engine") == "trax":
         raise ConfigError("--engine=trax: only our own engine's memory and time are known")
-    base = _known(given)
-    if base is not None:
-        if given.get("checkpoint") and given.get("image_size"):
-            base = base.at_size(given["image_size"])
-        check_agrees(base, given, "the model that is there")
-        return base.model, dataclasses.replace(base.training or TrainConfig(), **_part(given, TrainConfig))
-    tokenizer = TokenizerConfig(**_part(given, TokenizerConfig))
-    return ModelOptions(**_part(given, ModelOptions)).build(tokenizer), TrainConfig(**_part(given, TrainConfig))
-
-
-def _part(given: dict[str, Any], section: type) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name in hints_of(section)}
-
-
-def _known(given: dict[str, Any]) -> RunConfig | None:
-    """What the folder of the run, or of the model that it starts from, says already."""
     weights_dir = Path(given.get("weights_dir", "model-weights"))
-    file = weights_dir / given.get("model_name", "") / "config.json"
-    if not file.is_file():
-        if not given.get("checkpoint"):
-            return None
-        if Path(given["checkpoint"]).is_file():
-            from pixace.exchange import find_model
+    folder = weights_dir / given["model_name"] if given.get("model_name") else None
+    given = {name: value for name, value in given.items() if name in hints_of(*SECTIONS)}
+    if given.get("checkpoint") or (folder is not None and (folder / "config.json").is_file()):
+        from pixace.training.settings import resolve  # which brings JAX
 
-            return find_model(given["checkpoint"], weights_dir).config
-        file = model_folder(given["checkpoint"], weights_dir) / "config.json"
-    try:
-        return from_json(file.read_text(encoding="utf8"), str(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PixaceError(f"cannot read {file}: {error}") from None
+        config, _ = resolve(folder, given, weights_dir, needs_pictures=False)
+        return config.model, config.training or TrainConfig()
+    tokenizer, options, training = (
+        {name: value for name, value in given.items() if name in hints_of(section)} for section in SECTIONS
+    )
+    return ModelOptions(**options).build(TokenizerConfig(**tokenizer)), usual_folders(TrainConfig(**training))
 
 
 def _count(training: TrainConfig) -> int | None:
     """Pictures to train on in the source that is named, None where none is."""
     if training.images is None:
         return None
-    from pixace.progress import silent
-    from pixace.sources.finding import find_source
-
-    count = find_source(training.images).count(silent)
+    count = find_source(training.images, without=validation_inside(training)).count(silent)
     held_out = 0 if training.val_images else round(count * training.val_fraction)
     return count - held_out
 

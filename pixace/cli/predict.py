@@ -2,16 +2,16 @@
 
 import itertools
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixace import devices
 from pixace.cli.flags import FlagSet, add_facts, add_model, comma_list
+from pixace.cli.outputs import LONGEST_EDGE, check_size, check_writable
 from pixace.config import ENGINES
-from pixace.errors import ConfigError, PixaceError
-from pixace.folders import DEFAULT_MODEL, EMBEDDED
+from pixace.errors import ConfigError
+from pixace.folders import DEFAULT_MODEL, expanded, name_of_model
 
 if TYPE_CHECKING:
     from pixace.sampling.predictor import Drawing, Predictor
@@ -21,7 +21,6 @@ ABOUT = (
     "and a column a temperature, with prompts also the prompt and the cut prompt; pictures drawn from nothing at one "
     "temperature stand in a grid."
 )
-LONGEST_EDGE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".gif": 65535}  # pixels that a format can hold
 HOTTEST = 1e6  # as in `pixace.sampling.model`, which would bring JAX
 ANIMATION_WIDTH = 1024  # pixels, at most
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -60,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
     """Draw; returns the exit code."""
     flags = make_flags()
     given, _ = flags.parse(arguments)
-    options = {name: given.get(name, flags.default(name)) for name in flags.names}
+    options = flags.options(given)
     if given.get("model_name") == "":
         raise ConfigError("--model_name= names no model; --model_name=NAME does, or leave it out to draw emoji")
     if not {"batch_size", "model_name", "checkpoint"} & given.keys():
@@ -89,9 +88,9 @@ def run(arguments: Sequence[str]) -> int:
         )
         columns, rows = sheet_shape(len(prompts) or options["batch_size"], len(temperatures), bool(prompts))
         scale = _animation_scale(options, columns, rows) if options["animate"] else 0
-        _check_size(options, columns, rows)
+        check_size(options["out"], columns * options["scale"], rows * options["scale"])
         drawing, frames = _draw(predictor, options, prompts, temperatures, found)
-    _save(drawing, options, _called(predictor.model.folder))
+    _save(drawing, options, name_of_model(predictor.model.folder))
     if options["animate"]:
         from pixace.sheets import save_animation
 
@@ -132,11 +131,6 @@ def _draw(
     return drawing, frames
 
 
-def _called(folder: Path | None) -> str:
-    """What a picture says of the model that drew it: not where pixace is installed."""
-    return f"{folder.name} of pixace" if folder is not None and EMBEDDED in folder.parents else str(folder)
-
-
 def _save(drawing: "Drawing", options: dict[str, Any], model: str) -> None:
     """Write the sheet and, where a folder is given, each picture; say so."""
     from PIL import Image
@@ -155,7 +149,7 @@ def _save(drawing: "Drawing", options: dict[str, Any], model: str) -> None:
     print(f"seed {drawing.seed}, saved {options['out']}")
     if not options["out_dir"]:
         return
-    folder = Path(options["out_dir"]).expanduser()
+    folder = expanded(options["out_dir"])
     for temperature, column in zip(drawing.temperatures, drawing.columns, strict=True):
         for i, picture in enumerate(column):
             own = {**facts, "temperature": str(temperature), "index": str(i)}
@@ -176,32 +170,7 @@ def _check_outputs(options: dict[str, Any]) -> None:
         check_animation(options["animate"])
     for name in ("out", "animate", "out_dir"):
         if options[name]:
-            _check_writable(Path(options[name]).expanduser(), is_folder=name == "out_dir")
-
-
-def _check_writable(path: Path, is_folder: bool) -> None:
-    if path.exists() and path.is_dir() != is_folder:
-        raise PixaceError(f"cannot write {path}: it is a {'file' if is_folder else 'folder'}")
-    folder = path if is_folder else path.parent
-    while not folder.exists():
-        folder = folder.parent
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise PixaceError(f"cannot write {path}: {error.strerror or error}") from None
-
-
-def _check_size(options: dict[str, Any], columns: int, rows: int) -> None:
-    """Raise where the sheet would be larger than its format, or this program, can hold."""
-    from pixace.opening import MAX_PIXELS
-
-    scale, ending = options["scale"], Path(options["out"]).suffix.lower()
-    width, height, most = columns * scale, rows * scale, LONGEST_EDGE.get(ending, MAX_PIXELS)
-    if width * height > MAX_PIXELS or max(width, height) > most:
-        raise ConfigError(
-            f"the sheet would have {width} x {height} pixels, more than {ending} or this program can hold; "
-            f"give a smaller --scale or fewer pictures"
-        )
+            check_writable(expanded(options[name]), is_folder=name == "out_dir")
 
 
 def _animation_scale(options: dict[str, Any], columns: int, rows: int) -> int:

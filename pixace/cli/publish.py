@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pixace import devices
-from pixace.cli.flags import FlagSet, add_model
+from pixace.cli.flags import FlagSet, add_model, chosen_model
 from pixace.errors import ConfigError
 
 ABOUT = (
@@ -37,18 +37,14 @@ def run(arguments: Sequence[str]) -> int:
     """Publish; returns the exit code."""
     flags = make_flags()
     given, _ = flags.parse(arguments)
-    options = {name: given.get(name, flags.default(name)) for name in flags.names}
-    name, checkpoint, out = options["model_name"], options["checkpoint"], options["out"]
-    if not name and not checkpoint:
-        raise ConfigError("which model? give its name as --model_name=NAME, or its folder or file as --checkpoint=PATH")
-    if name and checkpoint:
-        raise ConfigError(f"--model_name={name} and --checkpoint={checkpoint} each name a model; give one of them")
-    if not out:
+    options = flags.options(given)
+    model, weights_dir = chosen_model(options)
+    if not options["out"]:
         raise ConfigError("where to? --out=FOLDER is needed")
     devices.prepare(options["device"])
     from pixace.zoo.publish import publish_model
 
     drawing = {key: options[key] for key in ("dtype", "n_samples", "temperature", "seed", "licence", "about")}
-    folder = publish_model(checkpoint or name, out, None if checkpoint else options["weights_dir"], **drawing)
+    folder = publish_model(model, options["out"], weights_dir, **drawing)
     print(f"published in {folder}; put the folder on a web server or a hub, and read its README.md first")
     return 0

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from pixace.cli.flags import FlagSet
+from pixace.cli.outputs import check_size, check_writable
 from pixace.config import TokenizerConfig
 from pixace.errors import ConfigError
+from pixace.folders import expanded
 
 ABOUT = (
     "Show what tokenizing does to pictures: each at full resolution (or at --image_size), beside what is left of it "
@@ -48,7 +50,9 @@ def run(arguments: Sequence[str]) -> int:
     if value("scale") < 16:
         raise ConfigError(f"--scale={value('scale')}: at least 16 pixels are needed")
     check_format(value("out"))
+    check_writable(expanded(value("out")))
     depths = [_bits(text) for text in value("bitdepth")]
+    check_size(value("out"), value("scale") * (1 + len(depths)), value("scale") * len(pictures))
     tokenizers = [Tokenizer(TokenizerConfig(tokenizer=value("tokenizer"), bitdepth=bits)) for bits in depths]
     rows = []
     for picture in pictures:

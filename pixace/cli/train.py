@@ -1,5 +1,6 @@
 """`pixace train`"""
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -34,10 +35,7 @@ def run(arguments: Sequence[str]) -> int:
     """Train; returns the exit code."""
     flags = make_flags()
     given, _ = flags.parse(arguments)
-    for name in ("images", "val_images"):
-        count = sum(word.startswith((f"--{name}=", f"-{name}=")) for word in arguments)
-        if count > 1:  # the shell makes several flags of --images=a-{0..3}.tar
-            raise ConfigError(f"--{name} is given {count} times; put braces in quotes")
+    refuse_repeats(arguments)
     given.pop("debug", None)
     own: dict[str, Any] = {name: given.pop(name, flags.default(name)) for name in ("device", "deterministic")}
     name = given.pop("model_name", None) or time.strftime("%m%d_%H%M")
@@ -50,3 +48,11 @@ def run(arguments: Sequence[str]) -> int:
 
     result = train(name, weights_dir, **own, **given)
     return 0 if result.signal is None else 128 + result.signal
+
+
+def refuse_repeats(arguments: Sequence[str]) -> None:
+    """Raise `ConfigError` for several sources of pictures: the shell makes such flags of --images=a-{0..3}.tar."""
+    for name in ("images", "val_images"):
+        count = sum(re.fullmatch(rf"--?{name}(=.*)?", word, re.DOTALL) is not None for word in arguments)
+        if count > 1:
+            raise ConfigError(f"--{name} is given {count} times; put braces in quotes")

@@ -26,6 +26,7 @@ from pixace.evaluation.pictures import find_pictures_of
 from pixace.evaluation.results import check_folder, default_folder, track, write_results
 from pixace.exchange import Say, find_model
 from pixace.fields import require, shown
+from pixace.folders import expanded, name_of_model
 from pixace.progress import Bar
 from pixace.sampling.model import HOTTEST, Model
 
@@ -102,7 +103,7 @@ def evaluate(
         of_drawn, sheet = compare(model.tokenizer, drawn, source, real, pictures.training, seed, say)
         sheets |= {"nearest_training_pictures": sheet} if sheet is not None else {}
     evaluation = Evaluation(
-        model=str(found.path),
+        model=name_of_model(found.path),
         step=step,
         images=pictures.about,
         pictures=len(real),
@@ -124,7 +125,7 @@ def evaluate(
 def _writable_folder(out_dir: str | os.PathLike | None, model: Path, say: Say) -> Path | None:
     """Where to write; None, with a line that says so, where the default cannot be written."""
     if out_dir is not None:
-        folder = Path(out_dir).expanduser()
+        folder = expanded(out_dir)
         check_folder(folder)
         return folder
     folder = default_folder(model)

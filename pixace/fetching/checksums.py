@@ -17,14 +17,23 @@ class ChangedFile(PixaceError):
         self.found = found
 
 
-def check_file(path: Path, size: int | None, sha256: str | None, where: str) -> tuple[int, str]:
-    """Size and SHA-256 of a file, once they are what they must be; `where` names its origin in errors."""
+def size_and_sha256(path: Path) -> tuple[int, str]:
+    """Of a file, in bytes and hexadecimal digits. Raises `PixaceError` if it cannot be read."""
     try:
         with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        found_size = path.stat().st_size
+            return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise PixaceError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def check_file(path: Path, size: int | None, sha256: str | None, where: str) -> tuple[int, str]:
+    """Size and SHA-256 of a file, once they are what they must be; `where` names its origin in errors.
+
+    Raises:
+        ChangedFile: the SHA-256 is another one.
+        PixaceError: the size is, or the file cannot be read.
+    """
+    found_size, found = size_and_sha256(path)
     if size is not None and found_size != size:
         raise PixaceError(f"{where} has the wrong size: {found_size:,} bytes came, {size:,} were expected")
     if sha256 is not None and found != sha256:

@@ -16,8 +16,8 @@ import math
 from pixace.config import ModelConfig, TrainConfig
 from pixace.models.table import weights_by_name
 from pixace.planning.activations import FLOAT, sizes_of
-from pixace.planning.machine import Rates
 from pixace.planning.memory import MATRICES, weight_sizes
+from pixace.planning.rates import Rates
 
 MUON_ROUNDS = 5
 

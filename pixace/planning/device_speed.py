@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 TRIES = 5
-# Per data sheet: bfloat16 operations a second without sparsity, bytes a second. The first name found in the device's.
+# Per data sheet: bfloat16 operations a second without sparsity, bytes a second; by a word of the device's name.
 DATA_SHEETS = {
     "H200": (989e12, 4.8e12),
     "H100": (989e12, 3.35e12),
@@ -42,7 +42,7 @@ def device_speed(edge: int = 8192, count: int = 2**27) -> Speed:
     products = 2 * edge**3 / _best(lambda: jax.block_until_ready(product(x)))
     bandwidth = 3 * a.nbytes / _best(lambda: jax.block_until_ready(triad(a, b)))
     kind = jax.devices()[0].device_kind
-    sheet = next((figures for name, figures in DATA_SHEETS.items() if name in kind), None)
+    sheet = next((DATA_SHEETS[word] for word in kind.replace("-", " ").split() if word in DATA_SHEETS), None)
     shares = (None, None) if sheet is None else (products / sheet[0], bandwidth / sheet[1])
     return Speed(kind, products / 1e9, bandwidth / 1e9, *shares)
 

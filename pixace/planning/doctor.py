@@ -10,8 +10,9 @@ from pixace.config import ModelOptions, TokenizerConfig
 from pixace.folders import cache_folder
 from pixace.planning.device_speed import Speed, device_speed
 from pixace.planning.gpu import count_nvidia_gpus, why_no_gpu
-from pixace.planning.installation import library_versions, missing_by_extra, missing_of_base
-from pixace.planning.machine import LONG_SECONDS, host_memory, known_peak, measure_rates
+from pixace.planning.installation import installed_versions, missing_by_extra, missing_of_base
+from pixace.planning.machine import host_memory
+from pixace.planning.rates import LONG_SECONDS, known_peak, measure_rates
 from pixace.progress import Progress
 
 
@@ -59,7 +60,7 @@ class Attention:
 def examine(progress: Progress) -> dict[str, Any]:
     """All parts by name: dataclasses, or lists and dicts of names; `Broken` for a part that failed."""
     parts: dict[str, Callable[[], Any]] = {
-        "versions": library_versions,
+        "versions": installed_versions,
         "missing": missing_of_base,
         "extras": missing_by_extra,
         "memory": host_memory,

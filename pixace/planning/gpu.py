@@ -28,6 +28,15 @@ def why_no_gpu(error: str = "") -> str:
     Args:
         error: what JAX said when it was asked for one.
     """
+    return _hindrance() or (f"JAX says: {error.splitlines()[0][:300]}" if error else "JAX does not say why")
+
+
+def jax_can_use_gpus() -> bool:
+    """Whether nothing that can be known without loading JAX keeps it from using NVIDIA GPUs."""
+    return _hindrance() is None
+
+
+def _hindrance() -> str | None:
     allowed = os.environ.get("JAX_PLATFORMS", "")
     if allowed and not {"cuda", "gpu"} & set(allowed.split(",")):
         return f"the variable JAX_PLATFORMS={allowed} keeps JAX from it; unset it"
@@ -41,4 +50,4 @@ def why_no_gpu(error: str = "") -> str:
     found, needed = installed_version(plugin), installed_version("jaxlib")
     if found != needed:
         return f"{plugin} {found} does not fit jaxlib {needed}; pip install -U '.[cuda]' puts that right"
-    return f"JAX says: {error.splitlines()[0][:300]}" if error else "JAX does not say why"
+    return None

@@ -19,7 +19,7 @@ def installed_version(name: str) -> str | None:
         return None
 
 
-def library_versions() -> dict[str, str | None]:
+def installed_versions() -> dict[str, str | None]:
     """Python, pixace, JAX's native part, and all that the base install asks for."""
     asked = [Requirement(line) for line in _requires(PACKAGE)]
     base = [requirement.name for requirement in asked if requirement.marker is None]

@@ -7,8 +7,9 @@ from pixace.config import ModelConfig, TrainConfig
 from pixace.models.table import count_parameters
 from pixace.planning.advice import largest_batch, what_fits
 from pixace.planning.arithmetic import step_seconds
-from pixace.planning.machine import MemoryFound, Rates
+from pixace.planning.machine import MemoryFound
 from pixace.planning.memory import drawing_memory, stored_sizes, training_memory
+from pixace.planning.rates import Rates
 from pixace.progress import duration
 
 

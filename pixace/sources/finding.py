@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from pixace.errors import PixaceError
+from pixace.folders import expanded
 from pixace.sources.source import Source
 
 TAKEN = "a folder, a .zip, .tar, .tar.gz, .tgz or .parquet file, or tfds:NAME[:VERSION][/SPLIT]"
@@ -36,7 +37,7 @@ def find_source(
     from pixace.sources.archive_files import ENDINGS
     from pixace.sources.folder import Folder
 
-    path = Path(text).expanduser()
+    path = expanded(text)
     if not path.is_dir():
         lower = text.lower()
         if lower.endswith(ENDINGS):
@@ -52,11 +53,11 @@ def find_source(
 
 def _files(text: str) -> list[Path]:
     """The files that a name stands for: one, or those of a range in braces or of a pattern with * and ?."""
-    if os.path.isfile(os.path.expanduser(text)):
+    if expanded(text).is_file():
         names = [text]
     else:
         names = sorted(name for part in _ranges(text) for name in (glob.glob(os.path.expanduser(part)) or [part]))
-    files = [Path(name).expanduser() for name in names]
+    files = [expanded(name) for name in names]
     for file in files:
         if not file.is_file():
             raise PixaceError(f"{file} does not exist; check the path")
@@ -72,5 +73,7 @@ def _ranges(text: str) -> list[str]:
     low, high = sorted((int(first), int(last)))
     if high - low >= MOST_FILES:
         raise PixaceError(f"{text} stands for more than {MOST_FILES:,} files")
-    numbers = [str(number).zfill(min(len(first), len(last))) for number in range(low, high + 1)]
+    padded = any(len(end) > 1 and end.startswith("0") for end in (first, last))
+    width = max(len(first), len(last)) if padded else 0
+    numbers = [str(number).zfill(width) for number in range(low, high + 1)]
     return [name for number in numbers for name in _ranges(text[: found.start()] + number + text[found.end() :])]

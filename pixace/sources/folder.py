@@ -1,9 +1,9 @@
 """Pictures in a folder and in the folders below it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from pixace.errors import PixaceError
+from pixace.folders import expanded
 from pixace.images import find_pictures
 from pixace.progress import Progress
 from pixace.sources.source import Picture, folder_classes, state_of
@@ -15,10 +15,10 @@ class Folder:
     classes = ()
 
     def __init__(self, text: str, without: str | None = None):
-        self.text, self._root = text, Path(text).expanduser()
+        self.text, self._root = text, expanded(text)
         files = find_pictures(self._root)
         if without is not None:
-            kept_out = Path(without).expanduser().resolve()
+            kept_out = expanded(without).resolve()
             files = [file for file in files if kept_out not in file.resolve().parents]
             if not files:
                 raise PixaceError(f"all pictures in {text} lie in {without}, which is left out")

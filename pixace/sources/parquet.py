@@ -26,7 +26,7 @@ class ParquetFiles:
         features = _features(self._schema)
         self._image = self._image_column(features)
         self._label = next((name for name in LABEL_COLUMNS if name in self._schema.names), None)
-        self.classes = tuple(features.get(self._label, {}).get("names", ())) if self._label else ()
+        self.classes = tuple(features.get(self._label, {}).get("names") or ()) if self._label else ()
 
     def _open(self, file: Path) -> Any:
         import pyarrow
@@ -85,8 +85,9 @@ class ParquetFiles:
 def _features(schema: Any) -> dict[str, Any]:
     """What Hugging Face's library noted of the columns; nothing in other files."""
     try:
-        return json.loads(schema.metadata[b"huggingface"])["info"]["features"]
-    except (KeyError, TypeError, ValueError):
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
+    except (KeyError, TypeError, ValueError, AttributeError):
         return {}
 
 

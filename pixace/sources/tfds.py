@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pixace.errors import PixaceError
+from pixace.folders import expanded
 from pixace.progress import Progress
 from pixace.sources.source import Picture, state_of
 
@@ -114,7 +115,7 @@ def _load(text: str) -> ModuleType:
 
 def _locate(text: str, tfds: ModuleType) -> tuple[Path, str | None]:
     """The folder of the set's version, and the split if one is said."""
-    home = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    home = expanded(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     parts = text.removeprefix("tfds:").split("/")
     name, version = _split_version(parts[0])
     folder, rest = home / name, parts[1:]

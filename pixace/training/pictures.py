@@ -1,5 +1,6 @@
 """The pictures of a run: those to train on, those to validate with, and those that cannot be read."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,13 +39,23 @@ def training_folder(config: TrainConfig, tokenizer: TokenizerConfig) -> tuple[To
     Raises:
         PixaceError: if there is no such folder, or one side is empty.
     """
-    found = _load(str(config.images), tokenizer, "reading pictures", _inside(config))
+    found = _load(str(config.images), tokenizer, "reading pictures", validation_inside(config))
     if not config.val_images and config.val_fraction > 0:
         return split(found, config.val_fraction)
     return found, None
 
 
-def _inside(config: TrainConfig) -> str | None:
+def usual_folders(config: TrainConfig) -> TrainConfig:
+    """Fill in the picture folders that the source project looks in, as far as none are named and they exist."""
+    images = config.images or next((name for name in ("images/train", "images") if Path(name).is_dir()), None)
+    val_images = config.val_images
+    if val_images is None and config.val_fraction == 0:
+        usual = images is not None and Path(images) in (Path("images/train"), Path("images"))
+        val_images = "images/val" if usual and Path("images/val").is_dir() else None
+    return dataclasses.replace(config, images=images, val_images=val_images)
+
+
+def validation_inside(config: TrainConfig) -> str | None:
     """The validation folder if it lies inside the training folder: its pictures are not trained on."""
     images = Path(str(config.images))
     if config.val_images and images.is_dir() and images.resolve() in Path(config.val_images).resolve().parents:

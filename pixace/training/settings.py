@@ -10,6 +10,7 @@ from pixace.config import ModelConfig, ModelOptions, RunConfig, TokenizerConfig,
 from pixace.errors import ConfigError, PixaceError
 from pixace.exchange import Say, find_model
 from pixace.fields import convert, hints_of, shown
+from pixace.training.pictures import usual_folders
 from pixace.trax_engine.options import check_model, with_fixed
 
 # These may change when a run goes on; all others would make it another run.
@@ -18,7 +19,11 @@ SECTIONS = (TokenizerConfig, ModelOptions, TrainConfig)
 
 
 def resolve(
-    folder: Path | None, given: dict[str, Any], weights_dir: Path, say: Say = lambda line: None
+    folder: Path | None,
+    given: dict[str, Any],
+    weights_dir: Path,
+    say: Say = lambda line: None,
+    needs_pictures: bool = True,
 ) -> tuple[RunConfig, bool]:
     """The run's configuration and whether the folder held it already.
 
@@ -29,6 +34,7 @@ def resolve(
             model, else from the defaults.
         weights_dir: where --checkpoint may be a name.
         say: takes lines about what was guessed of a Trax checkpoint.
+        needs_pictures: whether it is an error that none are named and the usual folders are not there.
 
     Raises:
         ConfigError: for unknown names, and for values that contradict the folder's; says both.
@@ -51,16 +57,19 @@ def resolve(
     asked, by_trax = given, given.get("engine") == "trax"
     if by_trax:
         given = with_fixed(given)
-    if given.get("checkpoint"):
-        found = find_model(given["checkpoint"], weights_dir, asked, numbers_too=False, any_size=True, say=say)
-        base = found.config
-        model = dataclasses.replace(base.model, **_changes_of_numbers(given, base.model))
-        if by_trax:
-            check_model(model, f"the model in {found.path}")
-        return RunConfig(base.tokenizer, model, _with_folders(TrainConfig(**_part(given, TrainConfig)))), False
-    tokenizer = TokenizerConfig(**_part(given, TokenizerConfig))
-    model = ModelOptions(**_part(given, ModelOptions)).build(tokenizer)
-    return RunConfig(tokenizer, model, _with_folders(TrainConfig(**_part(given, TrainConfig)))), False
+    training = usual_folders(TrainConfig(**_part(given, TrainConfig)))
+    if needs_pictures and training.images is None:
+        raise PixaceError(
+            "no pictures: give their folder or archive as --images=FOLDER (there is no images/train or images here)"
+        )
+    if not given.get("checkpoint"):
+        tokenizer = TokenizerConfig(**_part(given, TokenizerConfig))
+        return RunConfig(tokenizer, ModelOptions(**_part(given, ModelOptions)).build(tokenizer), training), False
+    found = find_model(given["checkpoint"], weights_dir, asked, numbers_too=False, any_size=True, say=say)
+    model = dataclasses.replace(found.config.model, **_changes_of_numbers(given, found.config.model))
+    if by_trax:
+        check_model(model, f"the model in {found.path}")
+    return RunConfig(found.config.tokenizer, model, training), False
 
 
 def _plain(value: Any) -> Any:
@@ -109,17 +118,3 @@ def _same(name: str, before: Any, value: Any) -> bool:
     if name in ("images", "val_images") and before is not None and value is not None:
         return Path(before).resolve() == Path(value).resolve()
     return before == value
-
-
-def _with_folders(config: TrainConfig) -> TrainConfig:
-    """Fill in the picture folders that the source project looks in, the first that exists."""
-    images = config.images or next((name for name in ("images/train", "images") if Path(name).is_dir()), None)
-    if images is None:
-        raise PixaceError(
-            "no pictures: give their folder or archive as --images=FOLDER (there is no images/train or images here)"
-        )
-    val_images = config.val_images
-    if val_images is None and config.val_fraction == 0:
-        usual = Path(images) in (Path("images/train"), Path("images"))
-        val_images = "images/val" if usual and Path("images/val").is_dir() else None
-    return dataclasses.replace(config, images=images, val_images=val_images)

@@ -6,13 +6,14 @@ cannot put another one in its place unnoticed. Several processes may ask for the
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from pixace.errors import PixaceError
-from pixace.fetching.checksums import ChangedFile, check_file
+from pixace.fetching.checksums import ChangedFile, check_file, disk_errors
 from pixace.fetching.connecting import NotThere, origin
 from pixace.fetching.files import download_file
 from pixace.folders import cache_folder
@@ -77,9 +78,17 @@ def fetch_files(
         say(f"another process ({owner}) is downloading {entry.called}; waiting for it")
 
     with locked(folder / ".lock", waiting):
-        if not accept_changed and (found := _whole(folder, entry)) is not None:
-            return found
-        return _fetch(entry, folder, accept_changed, say)
+        if not accept_changed:
+            return _whole(folder, entry) or _fetch(entry, folder, read_record(folder, entry), say)
+        coming = folder / "changed"
+        names = list(_fetch(entry, coming, Record(entry.source), say))
+        record = read_record(coming, entry)
+        for name in record.files:
+            with disk_errors(folder / name):
+                (coming / name).replace(folder / name)
+        write_record(folder, record)
+        shutil.rmtree(coming, ignore_errors=True)
+        return {name: folder / name for name in names}
 
 
 def _whole(folder: Path, entry: Entry) -> dict[str, Path] | None:
@@ -97,12 +106,13 @@ def _whole(folder: Path, entry: Entry) -> dict[str, Path] | None:
     return {name: folder / name for name in record.files if name != MANIFEST}
 
 
-def _fetch(entry: Entry, folder: Path, accept_changed: bool, say: Say) -> dict[str, Path]:
-    record = Record(entry.source) if accept_changed else read_record(folder, entry)
+def _fetch(entry: Entry, folder: Path, record: Record, say: Say) -> dict[str, Path]:
+    """Bring what is missing into `folder`, and hold it to what `record` says."""
     record.whole = False
     if entry.source.startswith("http:") and origin(entry.source)[1] not in ("127.0.0.1", "localhost"):
         say(f"{entry.source} is not protected on its way (http): whoever is between could change it")
-    for file in entry.files if entry.files is not None else _listed(entry, folder, record):
+    expected = entry.files if entry.files is not None else _listed(entry, folder, record)
+    for file in expected:
         _fetch_file(entry, file, folder, record)
     record.whole = True
     write_record(folder, record)

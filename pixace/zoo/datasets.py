@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from pixace.errors import ConfigError, PixaceError
 from pixace.fetching.files import download_file
-from pixace.folders import name_folder, staging_folder
+from pixace.folders import expanded, name_folder, staging_folder
 from pixace.locks import locked
 from pixace.progress import Bar, Progress
 from pixace.sources.archive_files import BadArchive, entries, guarded_entries, in_one_line
@@ -79,11 +79,13 @@ def download_dataset(
     """
     if (dataset := datasets().get(name)) is None:
         raise ConfigError(f"--dataset={name} is not known; there is {', '.join(datasets())}")
-    folder = Path(out if out is not None else name).expanduser()
+    folder = expanded(out if out is not None else name)
     expected = manifest(dataset)
+    if folder.exists() and not folder.is_dir():
+        raise PixaceError(f"{folder} is a file; choose another --out")
     if folder.is_dir() and any(folder.iterdir()):
         return _already(folder, expected)
-    file = _fetched(dataset, offline, say) if archive is None else Path(archive).expanduser()
+    file = _fetched(dataset, offline, say) if archive is None else expanded(archive)
     with staging_folder(folder) as staging, Bar("unpacking") as bar:
         try:
             result = _unpack(file, dataset, expected, staging, bar)
@@ -161,7 +163,7 @@ def _already(folder: Path, expected: dict[str, str]) -> Pictures:
     result, seen = Pictures(folder), set()
     for side in ("train", "val"):
         there = {path.name: path for path in (folder / side).glob("*") if not path.name.startswith(".")}
-        if any(name not in expected or _side(name) != side for name in there):
+        if any(name not in expected or _side(name) != side or not path.is_file() for name, path in there.items()):
             raise PixaceError(f"{folder} holds other files already; remove it, or choose another --out")
         for name, path in there.items():
             if hashlib.sha256(path.read_bytes()).hexdigest() != expected[name]:

@@ -4,14 +4,14 @@ import os
 import shutil
 import sys
 from functools import partial
-from importlib.resources import as_file
 from pathlib import Path
 
+from pixace.config_file import from_json
 from pixace.errors import ConfigError, PixaceError
-from pixace.fetching.checksums import check_file
-from pixace.folders import name_folder, staging_folder
+from pixace.fetching.checksums import size_and_sha256
+from pixace.folders import EMBEDDED, name_folder, staging_folder
 from pixace.zoo.cache import Say, fetch_files
-from pixace.zoo.index import Entry, embedded, find_entry, folder_name
+from pixace.zoo.index import Entry, find_entry, folder_name
 from pixace.zoo.manifest import MODEL_FILES
 
 CONFIG, WEIGHTS = MODEL_FILES
@@ -87,12 +87,11 @@ def network_files(
 def _put(entry: Entry, found: dict[str, Path], staging: Path, say: Say) -> None:
     """Make a model's folder of an entry's files, those in the package or those `found` in the cache."""
     if entry.source == "embedded":
-        inside = embedded(entry)
+        inside = EMBEDDED / entry.name
         if not inside.is_dir():
             raise PixaceError(f"this build of pixace comes without its model {entry.name}")
         for part in (part for part in inside.iterdir() if part.is_file()):
-            with as_file(part) as path:
-                _copy(path, staging / part.name)
+            _copy(part, staging / part.name)
         return
     if set(MODEL_FILES) <= found.keys():
         for name, path in found.items():
@@ -130,11 +129,17 @@ def _check(folder: Path, model_name: str) -> None:
 def _move(staging: Path, folder: Path) -> None:
     """Give the folder its name, in one step, unless a model has it; the same model again is no error."""
     if (folder / CONFIG).exists() or (folder / WEIGHTS).exists():
-        if not all((folder / name).is_file() and _sum(folder / name) == _sum(staging / name) for name in MODEL_FILES):
+        if not _same(folder, staging):
             raise PixaceError(f"{folder} holds another model already; choose another --model_name")
         return
     name_folder(staging, folder)
 
 
-def _sum(path: Path) -> str:
-    return check_file(path, None, None, str(path))[1]
+def _same(folder: Path, other: Path) -> bool:
+    """Whether two folders hold the same model, whatever versions of libraries wrote them."""
+    try:
+        first, second = ((f / CONFIG).read_text(encoding="utf8") for f in (folder, other))
+        same_weights = size_and_sha256(folder / WEIGHTS) == size_and_sha256(other / WEIGHTS)
+        return same_weights and from_json(first, CONFIG) == from_json(second, CONFIG)
+    except (PixaceError, OSError, UnicodeDecodeError):
+        return False

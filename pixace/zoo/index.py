@@ -11,12 +11,10 @@ import urllib.parse
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from typing import Any
 
 from pixace.errors import ConfigError
 
-KINDS = ("model", "network")  # a folder for `predict`, or files that style transfer and guidance read
 HUB = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
 SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -36,10 +34,11 @@ class Entry:
 
     Attributes:
         name: what people call it; also the name of its folder in the cache.
-        kind: one of `KINDS`.
+        kind: `model`, a folder for `predict`, or `network`, files that style transfer and guidance read.
         source: `embedded`, `drive:ID`, `hf:OWNER/NAME[@REVISION]` or an http(s) address.
         files: what belongs to it; None where the source itself says (a published model).
         about_bytes: its size for people.
+        tokenizer, card: of a model, how it sees pictures; and the page that tells about it.
         facts: what the importer must be told.
         seen: where revision, sizes and checksums were seen.
         address: what was asked for, where it is not of the index.
@@ -95,11 +94,6 @@ def datasets() -> dict[str, Dataset]:
     return {raw["name"]: Dataset(**raw) for raw in _index()["datasets"]}
 
 
-def embedded(entry: Entry) -> Traversable:
-    """Where the folder of an embedded model is in the package; it may be missing."""
-    return files("pixace.zoo") / "models" / entry.name
-
-
 def find_entry(wanted: str) -> Entry:
     """The entry of a name in the index, or one made for an `hf:OWNER/NAME[@REVISION]` or http(s) address of a model.
 
@@ -120,8 +114,12 @@ def find_entry(wanted: str) -> Entry:
         return Entry(name, "model", wanted, what, address=wanted)
     if wanted.startswith(("https://", "http://")):
         source = wanted.rstrip("/").removesuffix("/weights.safetensors")
-        parts = urllib.parse.urlsplit(source)
-        if not parts.hostname or parts.query or parts.fragment:
+        try:
+            parts = urllib.parse.urlsplit(source)
+            good = parts.hostname and not (parts.query or parts.fragment) and parts.port != 0
+        except ValueError:  # of a bracket or a port that is none
+            good = False
+        if not good:
             raise ConfigError(f"{wanted!r} is no address of a model: it needs a host, and no ? or #")
         words = re.sub(r"[^\w.-]+", "-", f"{parts.hostname}{parts.path}", flags=re.ASCII).strip("-.")
         name = f"{words[-60:].lstrip('-.')}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"

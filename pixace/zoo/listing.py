@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
+from pixace.folders import EMBEDDED
 from pixace.progress import byte_count
 from pixace.zoo.cache import is_cached
-from pixace.zoo.index import Entry, datasets, embedded, models
+from pixace.zoo.index import Entry, datasets, models
 from pixace.zoo.manifest import MODEL_FILES
 
 
@@ -13,7 +14,8 @@ def listing(weights_dir: str | os.PathLike = "model-weights") -> str:
     """A table for people: name, size, licence, whether it is here, and what it is."""
     rows = [("name", "size", "licence", "here", "what it is")]
     for entry in models():
-        rows.append((entry.name, _size(entry), entry.licence, _here(entry, Path(weights_dir)), entry.what))
+        what = f"{entry.what} ({entry.tokenizer} tokens)" if entry.tokenizer else entry.what
+        rows.append((entry.name, _size(entry), entry.licence, _here(entry, Path(weights_dir)), what))
     for name, dataset in datasets().items():
         rows.append((f"--dataset={name}", byte_count(dataset.about_bytes), dataset.licence, "", dataset.what))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
@@ -31,5 +33,5 @@ def _here(entry: Entry, weights_dir: Path) -> str:
     if all((weights_dir / entry.name / name).is_file() for name in MODEL_FILES):
         return str(weights_dir / entry.name)
     if entry.source == "embedded":
-        return "with pixace" if embedded(entry).is_dir() else "no"
+        return "with pixace" if (EMBEDDED / entry.name).is_dir() else "no"
     return "in the cache" if is_cached(entry) else "no"

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from pixace.errors import ConfigError, PixaceError
-from pixace.folders import name_folder, staging_folder
+from pixace.folders import expanded, name_folder, staging_folder
 from pixace.progress import Bar
 from pixace.zoo.card import Facts, card, figures_at
 from pixace.zoo.manifest import MANIFEST, MODEL_FILES, PICTURE, make_manifest, read_manifest
@@ -57,7 +57,9 @@ def publish_model(
         raise ConfigError(f"--n_samples={n_samples}: it must not be negative")
     if licence is not None and not LICENCE.fullmatch(licence):
         raise ConfigError(f"--licence={licence!r} is not the short name of one, such as apache-2.0 or CC-BY-4.0")
-    out = Path(out).expanduser()
+    out = expanded(out)
+    if out.name in ("", "..") or out.is_mount():
+        raise ConfigError(f"--out={out}: the name of a new folder is needed")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise PixaceError(f"{out} exists already; remove it, or choose another --out")
     import jax
