@@ -27,7 +27,7 @@ def test_the_index_is_sound():
     assert {"emoji", "animalfaces", "vgg19", "vgg16", "clip-vit-b32"} <= {entry.name for entry in found}
     assert len({entry.name for entry in found}) == len(found)
     for entry in found:
-        assert entry.kind in index.KINDS and entry.what and entry.licence, entry.name
+        assert entry.kind in ("model", "network") and entry.what and entry.licence, entry.name
         assert entry.source == "embedded" or entry.source.startswith("drive:") or index.HUB.fullmatch(entry.source)
         assert entry.files or entry.source == "embedded"
         pinned = any(file.sha256 or file.size for file in entry.files or ()) or "@" in entry.source

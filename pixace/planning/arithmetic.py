@@ -6,6 +6,7 @@ Operations of matrix products, 2 for each weight and row:
     attention always, whole layers with remat and reversible residuals;
     Muon makes five rounds of three products of each matrix of the layers (m x n, m <= n): 5 (4 m^2 n + 2 m^3).
 All other work - norms, softmax, rotation, activation, optimiser - is counted by the numbers that it reads and writes.
+Besides, a step takes the memory of its temporary arrays anew from the system, which costs more than to write to it.
 How near a step comes to the rates was fitted to measured steps on a CPU (`benchmarks/plan.py` compares).
 
 Legend: as in `activations.py`; S width of what the head reads.
@@ -16,7 +17,7 @@ import math
 from pixace.config import ModelConfig, TrainConfig
 from pixace.models.table import weights_by_name
 from pixace.planning.activations import FLOAT, sizes_of
-from pixace.planning.memory import MATRICES, weight_sizes
+from pixace.planning.memory import MATRICES, training_memory, weight_sizes
 from pixace.planning.rates import Rates
 
 MUON_ROUNDS = 5
@@ -57,9 +58,9 @@ def optimizer_operations(model: ModelConfig, training: TrainConfig) -> float:
 
 
 # What a unit of work costs over what the rates promise, fitted to steps measured on two CPU cores.
-LINEAR, UPDATE = 1.15, 0.95  # of the rate of large square products
-ATTENTION = 4.5  # the same for heads of 32 numbers: these products are small; with the width of a head they gain
-WIDE, LOGIT, RANDOM, SORTED, WEIGHT = 7.5, 5.0, 8.0, 8.0, 1.6  # of the bandwidth
+LINEAR, UPDATE = 1.1, 1.3  # of the rate of large square products
+ATTENTION = 3.8  # the same for heads of 32 numbers: these products are small; with the width of a head they gain
+WIDE, LOGIT, RANDOM, SORTED, WEIGHT, FRESH = 3.5, 5.2, 8.0, 9.9, 1.75, 23.0  # of the bandwidth
 
 
 def step_seconds(model: ModelConfig, training: TrainConfig, rates: Rates) -> float:
@@ -82,4 +83,6 @@ def numbers_touched(model: ModelConfig, training: TrainConfig) -> float:
     ordered = (4 + again) * sizes.copies * (model.attention == "lsh")
     logits = 4.0 * FLOAT * training.batch_size * model.n_positions * model.vocab_size
     in_layers = model.n_layers * (WIDE * streams + RANDOM * random + SORTED * ordered)
-    return in_layers + LOGIT * logits + WEIGHT * 12 * weight_sizes(model).all
+    memory = training_memory(model, training)
+    fresh = training.accumulate * (memory.gradients + memory.activations + memory.logits + memory.temporaries)
+    return in_layers + LOGIT * logits + WEIGHT * 12 * weight_sizes(model).all + FRESH * fresh

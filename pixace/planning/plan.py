@@ -147,7 +147,7 @@ def _times(plan: Plan) -> list[str]:
         ]
     passes = "" if plan.passes is None else f", each of {plan.n_pictures:,} pictures {plan.passes:,.1f} times"
     return [
-        f"time on the CPU, within a third or so (rates measured on {plan.rates.measured})",
+        f"time on the CPU, within a fifth or so (rates measured on {plan.rates.measured})",
         f"  a step {plan.step_seconds:.3g} s, {plan.pictures_per_second:.3g} pictures a second",
         f"  {plan.n_steps:,} steps{passes}: {duration(plan.run_seconds)}, compiling, validation and samples apart",
     ]

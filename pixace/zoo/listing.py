@@ -26,7 +26,7 @@ def listing(weights_dir: str | os.PathLike = "model-weights") -> str:
 
 
 def _size(entry: Entry) -> str:
-    return byte_count(entry.about_bytes) if entry.about_bytes else "small" if entry.source == "embedded" else "unknown"
+    return byte_count(entry.about_bytes) if entry.about_bytes else "unknown"
 
 
 def _here(entry: Entry, weights_dir: Path) -> str:
