@@ -4,7 +4,6 @@ import tempfile
 from pathlib import Path
 
 from pixace.errors import ConfigError, PixaceError
-from pixace.opening import MAX_PIXELS
 
 LONGEST_EDGE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".gif": 65535}  # pixels that a format can hold
 
@@ -24,6 +23,8 @@ def check_writable(path: Path, is_folder: bool = False) -> None:
 
 def check_size(out: str, width: int, height: int) -> None:
     """Raise `ConfigError` if a picture of so many pixels is more than the format of `out` or this program can hold."""
+    from pixace.opening import MAX_PIXELS  # which brings Pillow
+
     ending = Path(out).suffix.lower()
     if width * height > MAX_PIXELS or max(width, height) > LONGEST_EDGE.get(ending, MAX_PIXELS):
         raise ConfigError(
