@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pixace.evaluation.evaluate import evaluate
     from pixace.evaluation.figures import Evaluation
     from pixace.exchange import export_model, import_model
+    from pixace.imstack import ImStack
     from pixace.sampling.model import Model, load
     from pixace.sampling.predictor import Predictor, get_predictor
     from pixace.tokenizer import Tokenizer
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ConfigError": "pixace.errors",
     "Evaluation": "pixace.evaluation.figures",
+    "ImStack": "pixace.imstack",
     "Model": "pixace.sampling.model",
     "PixaceError": "pixace.errors",
     "Predictor": "pixace.sampling.predictor",
@@ -49,6 +51,7 @@ _HOMES = {
 __all__ = [
     "ConfigError",
     "Evaluation",
+    "ImStack",
     "Model",
     "PixaceError",
     "Predictor",
