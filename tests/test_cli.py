@@ -71,6 +71,8 @@ def answer(capsys, *arguments: str) -> tuple[int, str, str]:
         (["--help"], "commands:"),
         (["train", "--helpfull"], "--steps_per_epoch"),
         (["predict", "--help"], "--temperature"),
+        (["plan", "--help"], "--n_pictures"),
+        (["doctor", "--help"], "--json"),
         (["--version"], "pixace 0."),
     ],
 )

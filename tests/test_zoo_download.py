@@ -32,7 +32,10 @@ CHECKPOINTS = Path(__file__).parent / "golden" / "checkpoints"
 @pytest.fixture
 def model(here):
     """A model's folder, with a manifest beside its two files."""
-    folder = make(here / "origin", "one", "base")
+    return with_manifest(make(here / "origin", "one", "base"))
+
+
+def with_manifest(folder: Path) -> Path:
     (folder / MANIFEST).write_text(make_manifest(folder, ("config.json", "weights.safetensors")))
     return folder
 
@@ -218,8 +221,7 @@ def test_what_first_came_is_held_to_until_the_new_is_accepted(server, here, monk
 def test_a_changed_manifest_does_not_bring_other_weights(server, here, model):
     url = serve(server, model, "/one")
     download_model(url)
-    other = make(here / "other", "reformer", "base")
-    (other / MANIFEST).write_text(make_manifest(other, ("config.json", "weights.safetensors")))
+    other = with_manifest(make(here / "other", "reformer", "base"))
     serve(server, other, "/one")
     cached = here / "cache" / "downloads" / find_entry(url).name
     (cached / "weights.safetensors").unlink()
@@ -237,8 +239,7 @@ def test_a_changed_manifest_does_not_bring_other_weights(server, here, model):
 def test_a_change_that_comes_only_in_part_leaves_what_was_here(server, here, model):
     url = serve(server, model, "/one")
     download_model(url)
-    other = make(here / "other", "reformer", "base")
-    (other / MANIFEST).write_text(make_manifest(other, ("config.json", "weights.safetensors")))
+    other = with_manifest(make(here / "other", "reformer", "base"))
     serve(server, other, "/one")
     server.put("/one/weights.safetensors", b"", always=Answer(status=404))
     with pytest.raises(PixaceError, match="404"):

@@ -3,13 +3,14 @@
 import dataclasses
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pixace.cli.flags import FlagSet
-from pixace.planning.device_speed import Speed
-from pixace.planning.doctor import Attention, Broken, Caches, Devices, examine
-from pixace.planning.machine import MemoryFound
-from pixace.progress import Bar
+
+if TYPE_CHECKING:
+    from pixace.planning.device_speed import Speed
+    from pixace.planning.doctor import Attention, Caches, Devices
+    from pixace.planning.machine import MemoryFound
 
 ABOUT = (
     "Tell what pixace finds on this machine: versions, devices, memory, speed, caches, and what each extra still "
@@ -27,6 +28,9 @@ def make_flags() -> FlagSet:
 def run(arguments: Sequence[str]) -> int:
     """Examine the machine; returns the exit code, 0 whatever is found."""
     given, _ = make_flags().parse(arguments)
+    from pixace.planning.doctor import examine
+    from pixace.progress import Bar
+
     with Bar("examining") as bar:
         found = examine(bar)
     print(json.dumps(found, default=dataclasses.asdict) if given.get("json") else "\n".join(_lines(found)))
@@ -35,6 +39,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _lines(found: dict[str, Any]) -> list[str]:
     """The findings for people, a heading and indented lines for each part."""
+    from pixace.planning.doctor import Broken
+
     show = {
         "versions": _versions,
         "missing": _missing,
@@ -61,7 +67,7 @@ def _missing(part: list[str]) -> list[str]:
     return [f"{', '.join(part)}: pip install . brings it"] if part else []
 
 
-def _devices(part: Devices) -> list[str]:
+def _devices(part: "Devices") -> list[str]:
     lines = [part.says.removeprefix("device: ")]
     if part.memory_total is not None:
         lines.append(f"{_gb(part.memory_total)} of memory, {_gb(part.memory_used or 0)} in use")
@@ -70,15 +76,15 @@ def _devices(part: Devices) -> list[str]:
     return lines
 
 
-def _attention(part: Attention) -> list[str]:
+def _attention(part: "Attention") -> list[str]:
     return [f"float32 by {part.float32}, bfloat16 by {part.bfloat16}: {part.why}"]
 
 
-def _memory(part: MemoryFound | None) -> list[str]:
+def _memory(part: "MemoryFound | None") -> list[str]:
     return ["the system does not tell"] if part is None else [f"{part.kind}: {_gb(part.total)}, {_gb(part.free)} free"]
 
 
-def _speed(part: list[Speed]) -> list[str]:
+def _speed(part: "list[Speed]") -> list[str]:
     lines = []
     for speed in part:
         peak, sheet = speed.share_of_peak, speed.share_of_bandwidth
@@ -91,7 +97,7 @@ def _speed(part: list[Speed]) -> list[str]:
     return lines
 
 
-def _caches(part: Caches) -> list[str]:
+def _caches(part: "Caches") -> list[str]:
     sizes = [f"  {name:20} {_gb(size)}" for name, size in part.sizes.items()]
     return [part.folder + ("" if part.writable else " (cannot be written)"), *(sizes or ["  empty"])]
 

@@ -11,9 +11,6 @@ from pixace.cli.train import refuse_repeats
 from pixace.config import ModelConfig, ModelOptions, TokenizerConfig, TrainConfig
 from pixace.errors import ConfigError
 from pixace.fields import hints_of
-from pixace.progress import silent
-from pixace.sources.finding import find_source
-from pixace.training.pictures import usual_folders, validation_inside
 
 ABOUT = (
     "Tell the memory and the time that `pixace train` with the same flags will take, without training or compiling "
@@ -39,14 +36,14 @@ def make_flags() -> FlagSet:
 
 def run(arguments: Sequence[str]) -> int:
     """Print the plan; returns the exit code."""
+    flags = make_flags()
+    given, _ = flags.parse(arguments)
+    refuse_repeats(arguments)
     from pixace.planning.gpu import jax_can_use_gpus
     from pixace.planning.machine import MemoryFound, host_memory, nvidia_memory
     from pixace.planning.plan import make_plan, table
     from pixace.planning.rates import known_rates, measure_rates
 
-    flags = make_flags()
-    given, _ = flags.parse(arguments)
-    refuse_repeats(arguments)
     own = {name: given.pop(name, flags.default(name)) for name in OWN}
     for name in ("draw", "n_pictures"):
         if own[name] is not None and own[name] < 1:
@@ -85,6 +82,8 @@ def _configurations(given: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
 
         config, _ = resolve(folder, given, weights_dir, needs_pictures=False)
         return config.model, config.training or TrainConfig()
+    from pixace.training.pictures import usual_folders
+
     tokenizer, options, training = (
         {name: value for name, value in given.items() if name in hints_of(section)} for section in SECTIONS
     )
@@ -95,6 +94,10 @@ def _count(training: TrainConfig) -> int | None:
     """Pictures to train on in the source that is named, None where none is."""
     if training.images is None:
         return None
+    from pixace.progress import silent
+    from pixace.sources.finding import find_source
+    from pixace.training.pictures import validation_inside
+
     count = find_source(training.images, without=validation_inside(training)).count(silent)
     held_out = 0 if training.val_images else round(count * training.val_fraction)
     return count - held_out
