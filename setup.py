@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 # for Python 3.13.
 TFDS = ["tensorflow-datasets>=4.9.10", "array_record>=0.8.1"]
 PARQUET = "pyarrow>=18"
+PLOTS = "matplotlib>=3.8"
 
 setup(
     name="pixace",
@@ -33,6 +34,7 @@ setup(
         "tpu": ["jax[tpu]>=0.10.2,<0.13"],
         "tfds": TFDS,
         "parquet": [PARQUET],
+        "plots": [PLOTS],  # figures of a canvas's layers
         "gdown": ["gdown>=6.5,<7"],  # the model on Google Drive
         # Trax's last release (2021) asks for no versions; it runs on these, with `pixace/trax_engine` round it.
         "trax": ["trax==1.4.1", "jax>=0.10.2,<0.11", "tensorflow==2.21.*", "tensorflow-text==2.21.*", "numpy<2.5"],
@@ -41,6 +43,7 @@ setup(
             *("nbclient>=0.10", "ipykernel>=6.29"),
             *TFDS,
             PARQUET,
+            PLOTS,
         ],
     },
     entry_points={"console_scripts": ["pixace = pixace.cli.main:main"]},

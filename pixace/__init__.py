@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from pixace.canvas.fourier import Fourier
+    from pixace.canvas.imstack import ImStack
+    from pixace.canvas.laplacian import LaplacianPyramid
+    from pixace.canvas.pixels import Pixels
     from pixace.errors import ConfigError, PixaceError
     from pixace.evaluation.evaluate import evaluate
     from pixace.evaluation.figures import Evaluation
     from pixace.exchange import export_model, import_model
-    from pixace.imstack import ImStack
     from pixace.sampling.model import Model, load
     from pixace.sampling.predictor import Predictor, get_predictor
+    from pixace.style.transfer import stylize
     from pixace.tokenizer import Tokenizer
     from pixace.training.loop import train
     from pixace.training.trainer import Trainer, get_trainer
@@ -31,9 +35,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "ConfigError": "pixace.errors",
     "Evaluation": "pixace.evaluation.figures",
-    "ImStack": "pixace.imstack",
+    "Fourier": "pixace.canvas.fourier",
+    "ImStack": "pixace.canvas.imstack",
+    "LaplacianPyramid": "pixace.canvas.laplacian",
     "Model": "pixace.sampling.model",
     "PixaceError": "pixace.errors",
+    "Pixels": "pixace.canvas.pixels",
     "Predictor": "pixace.sampling.predictor",
     "Tokenizer": "pixace.tokenizer",
     "Trainer": "pixace.training.trainer",
@@ -45,15 +52,19 @@ _HOMES = {
     "import_model": "pixace.exchange",
     "load": "pixace.sampling.model",
     "publish_model": "pixace.zoo.publish",
+    "stylize": "pixace.style.transfer",
     "train": "pixace.training.loop",
 }
 
 __all__ = [
     "ConfigError",
     "Evaluation",
+    "Fourier",
     "ImStack",
+    "LaplacianPyramid",
     "Model",
     "PixaceError",
+    "Pixels",
     "Predictor",
     "Tokenizer",
     "Trainer",
@@ -65,6 +76,7 @@ __all__ = [
     "import_model",
     "load",
     "publish_model",
+    "stylize",
     "train",
 ]
 

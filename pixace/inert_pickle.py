@@ -7,10 +7,10 @@ the result decides what these mean. Names that do not belong in a checkpoint are
 
 import pickletools
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import IO, Any
 
 from pixace.errors import PixaceError
 
@@ -50,16 +50,28 @@ class Made:
     state: Any = None
 
 
-def read_pickle(data: bytes) -> Any:
-    """The value that a pickle of any protocol describes: plain Python values, `Name`s and `Made`s.
+@dataclass(frozen=True)
+class Kept:
+    """What the pickle says of a thing that is kept outside it: a persistent id."""
 
-    Sets are lists here, and dictionaries keep only entries whose keys are text.
+    id: Any
+
+
+def read_pickle(data: bytes | IO[bytes], names: Collection[str] = (), kept: bool = False) -> Any:
+    """The value that a pickle of any protocol describes: plain Python values, `Name`s, `Made`s and `Kept`s.
+
+    Sets are lists here, dictionaries keep only entries whose keys are text, and attributes of theirs are left out.
+
+    Args:
+        data: the pickle, or an open file, which is then read up to its end and no further.
+        names: classes and functions that it may name besides `NAMES`.
+        kept: whether it may speak of things outside it.
 
     Raises:
         PixaceError: if it is damaged, or names or does what no checkpoint needs; nothing has run.
     """
     try:
-        return _Reader().read(pickletools.genops(data))
+        return _Reader(names, kept).read(pickletools.genops(data))
     except (ValueError, TypeError, LookupError, OverflowError, AttributeError, struct.error) as error:
         raise PixaceError(f"it is not a whole pickle ({str(error)[:200]!r})") from None
 
@@ -71,7 +83,8 @@ class _Mark:
 class _Reader:
     """A pickle machine whose only effects are on its own stack and memo."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Collection[str], kept: bool) -> None:
+        self.names, self.kept = names, kept
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -87,6 +100,8 @@ class _Reader:
                 self.stack.append(_CONSTANTS[operation.name]())
             elif operation.name in _STEPS:
                 _STEPS[operation.name](self, argument)
+            elif operation.name == "BINPERSID" and self.kept:
+                self.stack.append(Kept(*self.take(1)))
             elif operation.name not in ("PROTO", "FRAME"):
                 raise PixaceError(f"it uses {operation.name}, which no checkpoint needs; nothing in it was run")
         raise ValueError("it has no end")
@@ -133,7 +148,7 @@ class _Reader:
         if not isinstance(module, str) or not isinstance(name, str):
             raise TypeError("a name is not text")
         text = f"{module}.{name}"
-        if module.split(".")[0] not in PACKAGES and text not in NAMES:
+        if module.split(".")[0] not in PACKAGES and text not in NAMES and text not in self.names:
             raise PixaceError(f"it names {text!r:.200}, which no checkpoint needs; nothing in it was run")
         self.stack.append(Name(text))
 
@@ -145,9 +160,10 @@ class _Reader:
 
     def build(self) -> None:
         target, state = self.take(2)
-        if not isinstance(target, Made):
+        if isinstance(target, Made):
+            target.state = state
+        elif not isinstance(target, dict):
             raise PixaceError("it gives a state to what has none; nothing in it was run")
-        target.state = state
         self.stack.append(target)
 
     def memoize(self, place: int) -> None:

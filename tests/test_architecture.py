@@ -15,12 +15,13 @@ FILES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 MODULES = sorted(FILES)
-SIDE = {"imstack", "style", "clip", "guide", "refine"}  # what the core knows nothing of
+SIDE = {"canvas", "style", "clip", "guide", "refine"}  # what the core knows nothing of
 CORE = {"ops", "models", "training", "sampling", "dataset", "tokenising", "sources", "tokenizer"}
 BASICS = {"config", "fields", "config_file", "errors", "folders"}
 PICTURES = {"opening", "images", "sheets", "fetching"}
 WORK = {"models", "ops", "tokenizer", "dataset", "checkpoints", "exchange", "tracking", "progress", "devices"}
 WORK |= {"sharding", "sources"}
+FITTING = {"checkpoints", "tracking", "progress", "devices", "training.optimizers", "training.watch"}
 # Which modules (or whole packages) of ours each may import, lazily or not. Where nothing is said, the rules
 # for everybody hold: nothing imports cli, and the core imports none of `SIDE`.
 MAY_IMPORT = {
@@ -53,13 +54,14 @@ MAY_IMPORT = {
     "evaluation": WORK | BASICS | PICTURES | {"sampling", "training.pictures"},
     # By formula: it knows the table of weights and how ops cut sequences, and neither runs nor compiles a model.
     "planning": {"models.table", "ops.blocking", "ops.attention", "devices", "progress", *BASICS},
-    **{
-        name: {"tokenizer", "dataset", "checkpoints", "tracking", "progress", "training.optimizers", "devices"}
-        | BASICS
-        | PICTURES
-        | (SIDE if name in ("guide", "refine") else set())
-        for name in SIDE
-    },
+    "canvas": BASICS | PICTURES,
+    "style": BASICS
+    | PICTURES
+    | FITTING
+    | {"canvas", "dataset", "sources", "zoo.download", "inert_pickle", "token_table"},
+    "clip": BASICS | PICTURES | FITTING | {"tokenizer", "dataset"},
+    "guide": BASICS | PICTURES | FITTING | SIDE,
+    "refine": BASICS | PICTURES | FITTING | SIDE | {"tokenizer", "zoo.download"},
 }
 WITHOUT_JAX = [
     *(
@@ -76,6 +78,8 @@ WITHOUT_JAX = [
         "tracking",
         "progress",
     ),
+    *("canvas.kinds", "canvas.sizes"),
+    *(f"style.{name}" for name in ("layers", "options", "naming", "stored", "torch_files", "weight_files")),
     *("locks", "trax_files", "inert_pickle", "devices", "models.table", "ops.blocking", ""),
 ]
 FOLDERS_WITHOUT_JAX = ("cli", "fetching", "planning", "sources", "zoo")

@@ -6,10 +6,13 @@ import numpy as np
 import optax
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 from pixace import ImStack
+from pixace.canvas.colours import DARKEST, logit
+from pixace.canvas.imstack import _analyse, _layer_sizes
+from pixace.canvas.resizing import resize
 from pixace.errors import ConfigError, PixaceError
-from pixace.imstack import _analyse, _layer_sizes, logit, resize
 
 
 def golden(edge: int) -> np.ndarray:
@@ -49,6 +52,31 @@ def test_the_golden_ladder(edge, sizes, method, ladder):
         assert found > EXACT if expected == EXACT else found == pytest.approx(expected, abs=0.006)
     if edge == 128:
         np.testing.assert_allclose(layers[-1], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(4, 32, 2), (3, 16, 4)])
+@pytest.mark.parametrize("analysis", ["area", "bilinear"])
+def test_a_picture_of_256_is_reconstructed_up_to_the_darkest(sizes, analysis):
+    colours = np.random.default_rng(0).random((256, 256, 3)).astype(np.float32)  # black and white among them
+    colours[:, :2], colours[:, -2:] = 0, 1
+    stack = ImStack(*sizes, colours, 256, analysis=analysis)
+    assert [layer.shape[0] for layer in stack.layers] == [sizes[1] * sizes[2] ** i for i in range(sizes[0])]
+    assert np.abs(np.asarray(stack()) - colours).max() <= DARKEST + 1e-6
+    np.testing.assert_allclose(stack(), np.clip(colours, DARKEST, 1 - DARKEST), atol=1e-6)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_layers_have_their_size_whatever_the_picture_has(exact):
+    """None is one pixel short, as edges that a factor makes and rounds down are."""
+    for edge in range(64, 1025):
+        for whole in ((edge, edge), (edge, edge // 2), (edge // 3, edge)):
+            sizes = _layer_sizes(whole, 4, 32, 2, exact)
+            assert [max(size) for size in sizes[:3]] == [32, 64, 128]
+            assert max(sizes[3]) == (edge if exact and edge not in (64, 128) else 256)
+    for whole in [98, (103, 61), (40, 107), (161, 200), 850, 64, 1024]:
+        stack = jax.eval_shape(lambda s=whole: ImStack(out_size=s, exact=exact))
+        size = whole if isinstance(whole, tuple) else (whole, whole)
+        assert jax.eval_shape(lambda stack: stack(), stack).shape == (*size, 3)
 
 
 @pytest.mark.parametrize("out_size", [98, 107, 161, 540, (48, 130), 7])
@@ -121,6 +149,22 @@ def test_files_hold_the_picture_or_the_stack(tmp_path):
     for path in (tmp_path / "b.safetensors", tmp_path / "none.safetensors", tmp_path / "a.png"):
         with pytest.raises(PixaceError, match=path.name):
             ImStack.load(path)
+
+
+def test_a_stack_of_one_layer_can_do_everything(tmp_path):
+    stack = ImStack(1, init_image=golden(40).astype(np.float32), out_size=40)
+    np.testing.assert_allclose(stack.layers[0], logit(golden(40)), atol=1e-4)
+    assert stack.preview().shape == (224, 224, 3) and stack.preview_pil().size == (224, 224)
+    assert len(stack.layer_pictures()) == len(stack.plot_layers().axes) == 1
+    assert jnp.array_equal(ImStack.load(stack.save(tmp_path / "a.safetensors"))(), stack())
+    assert stack.to_pil().size == stack.projected().to_pil().size == (40, 40)
+
+
+def test_files_of_stacks_stay_readable(tmp_path):
+    """As they were written when a stack was the only kind of canvas."""
+    layers = {f"layer.{i}": np.asarray(layer) for i, layer in enumerate(ImStack(2, 4, 2, out_size=8).layers)}
+    save_file(layers, tmp_path / "old.safetensors", {"kind": "pixace.imstack", "height": "8", "width": "8"})
+    assert jnp.array_equal(ImStack.load(tmp_path / "old.safetensors")(), ImStack(2, 4, 2, out_size=8)())
 
 
 @pytest.mark.parametrize(

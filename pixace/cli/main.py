@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train a model on a folder of pictures, or go on with its training",
     "predict": "draw new pictures, or complete prompts, with a trained model",
     "evaluate": "measure a model: likelihood, bits a dimension, quality of what it draws, copies",
+    "style": "one picture in the style of others, and networks that learn a style (style train, style apply)",
     "tokenize": "show pictures under several bit depths, with the loss of quality",
     "import": "make a model of Trax's model.pkl.gz, or of an exported file",
     "export": "write a model as one safetensors file, or as Trax loads it",
@@ -33,6 +34,7 @@ LESS_MEMORY = defaultdict(
     **dict.fromkeys(
         ("import", "export", "download", "publish"), "a machine with more of it: the file's weights must fit"
     ),
+    style="a smaller --size or --tile, or --optimizer=adam",
     evaluate="a smaller --batch_size, --n_images or --n_samples",
 )
 USAGE = "usage: pixace COMMAND [--flags]\n"

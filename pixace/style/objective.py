@@ -1,0 +1,310 @@
+"""What a stylised picture should be: near the content in its maps, near the style in their statistics, and smooth.
+
+Everything that is asked of a feature map is a sum over its positions. So a large picture is looked at in windows
+(`tiles`), one after the other, and once more for the gradient when the loss of all of them is known. The host goes
+through them: on a CPU, XLA computes convolutions inside its own loops three times as slowly.
+
+Legend: H, W picture; h, w a layer's map; C its channels; R regions, each with a style of its own.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pixace.canvas.resizing import resize
+from pixace.fields import require
+from pixace.style.layers import Weighted, map_size, ordered, radius, stride
+from pixace.style.losses import content_distance, mean_square, total_variation
+from pixace.style.statistics import Moments, make_target, mix, moments, style_distance
+from pixace.style.tiles import Tiling, cut
+from pixace.style.vgg import Network, NetworkConfig, features
+
+FIGURES: tuple[str, ...] = ("loss", "content", "style", "tv")  # the last three without the weights of the terms
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is weighed how; static.
+
+    Attributes:
+        network: how the maps are computed.
+        content, style: layers with weights.
+        content_weight, style_weight, tv_weight: of the whole terms.
+        content_distance, statistic, tv: kinds, as `StyleOptions` names them.
+    """
+
+    network: NetworkConfig
+    content: Weighted
+    style: Weighted
+    content_weight: float
+    style_weight: float
+    tv_weight: float
+    content_distance: str
+    statistic: str
+    tv: str
+
+    @property
+    def content_layers(self) -> tuple[str, ...]:
+        """Names of the content's layers, in the order of the network."""
+        return ordered(name for name, _ in self.content)
+
+    @property
+    def style_layers(self) -> tuple[str, ...]:
+        """Names of the style's layers, in the order of the network."""
+        return ordered(name for name, _ in self.style)
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["start", "shares", "owned", "content", "scales"],
+    meta_fields=["size"],
+)
+@dataclass(frozen=True)
+class Window:
+    """What is to be seen in a part of a picture.
+
+    Attributes:
+        size: (h, w) in pixels, static.
+        start: int32 (2,), its first row and column.
+        shares: by style layer (R, h, w): the share of each position in its region; over all windows they add up to 1.
+        owned: by content layer (h, w): the share of each position in the whole map.
+        content: by content layer (h, w, C): the maps to be near to.
+        scales: by content layer (): the mean square of the whole map to be near to.
+    """
+
+    size: tuple[int, int]
+    start: jax.Array
+    shares: dict[str, jax.Array]
+    owned: dict[str, jax.Array]
+    content: dict[str, jax.Array]
+    scales: dict[str, jax.Array]
+
+
+Sums = tuple[dict[str, Moments], dict[str, jax.Array]]  # by style layer (R, ...), by content layer ()
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["targets", "weights"], meta_fields=[])
+@dataclass(frozen=True)
+class Styles:
+    """What the statistics are compared with: by layer a target for each of R regions, and the regions' weights (R,)."""
+
+    targets: dict[str, Any]
+    weights: jax.Array
+
+
+class Objective:
+    """The loss of pictures of one size (H, W), and its gradient."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        network: Network,
+        size: tuple[int, int],
+        tile: int,
+        content: jax.Array | None,
+        styles: Sequence[Mapping[str, Moments]],
+        weights: Sequence[float],
+        masks: Sequence[np.ndarray] | None = None,
+    ):
+        """What pictures are compared with.
+
+        Args:
+            terms: what is weighed.
+            network: what looks.
+            size: (H, W), multiples of 16 if an edge is above `tile`.
+            tile: longest edge of a window, in pixels.
+            content: (H, W, 3), where the terms have a content.
+            styles: the statistics of each style (`measure`).
+            weights: of each style.
+            masks: (H, W) in [0, 1] for each style, where in the result it is to be; None for all of them
+                everywhere, mixed.
+
+        Raises:
+            ConfigError: a mask is empty at some layer, or tiles are too small.
+        """
+        self.terms, self.network = terms, network
+        regions = [] if not terms.style else [_mixed(styles, weights)] if masks is None else list(styles)
+        shares = [1.0] if masks is None else [weight / sum(weights) for weight in weights]
+        targets = {
+            layer: _stacked([make_target(terms.statistic, region[layer]) for region in regions])
+            for layer in terms.style_layers
+        }
+        self.styles = Styles(targets, jnp.asarray(shares, jnp.float32))
+        self.windows = _windows(terms, size, tile, masks)
+        if content is not None and terms.content:
+            seen = [_with_content(terms, network.weights, window, content) for window in self.windows]
+            scales = {layer: sum(window.scales[layer] for window in seen) for layer in terms.content_layers}
+            self.windows = [replace(window, scales=scales) for window in seen]
+
+    def __call__(self, picture: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The `FIGURES` of a picture (H, W, 3), float32 (4,), and the gradient of its loss (H, W, 3)."""
+        terms, weights = self.terms, self.network.weights
+        if len(self.windows) == 1:
+            return _whole(terms, weights, self.styles, self.windows[0], picture)
+        sums = _summed(terms, weights, self.windows, picture)
+        figures, slopes, gradient = _loss_of_sums(terms, self.styles, sums, picture)
+        for window in self.windows:
+            gradient = _add_gradient(terms, weights, window, picture, slopes, gradient)
+        return figures, gradient
+
+
+def measure(
+    terms: Terms, network: Network, picture: jax.Array, tile: int, mask: np.ndarray | None = None
+) -> dict[str, Moments]:
+    """The statistics of a style picture (H, W, 3) by layer, where a mask (H, W) in [0, 1] is white.
+
+    It is looked at in windows of `tile` pixels; both its edges must be multiples of 16 if one is longer.
+    """
+    seen = replace(terms, content=())
+    windows = _windows(seen, (picture.shape[0], picture.shape[1]), tile, None if mask is None else [mask])
+    found = _summed(seen, network.weights, windows, picture)[0]
+    return {layer: jax.tree.map(lambda leaf: leaf[0], moments) for layer, moments in found.items()}
+
+
+def _mixed(styles: Sequence[Mapping[str, Moments]], weights: Sequence[float]) -> dict[str, Moments]:
+    return {layer: mix([style[layer] for style in styles], list(weights)) for layer in styles[0]}
+
+
+def _stacked(trees: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _look(terms: Terms, weights: Any, window: Window, seen: jax.Array) -> Sums:
+    """What a window adds to the sums; `seen` are its pixels (h, w, 3)."""
+    layers = ordered([*terms.style_layers, *window.content])
+    maps = {name: found[0] for name, found in features(weights, seen[None], layers, terms.network).items()}
+    measured = {
+        layer: _stacked([moments(maps[layer], share, 1.0) for share in window.shares[layer]])
+        for layer in terms.style_layers
+    }
+    differences = {
+        layer: content_distance(
+            terms.content_distance, maps[layer], wanted, window.owned[layer], 1.0, window.scales[layer]
+        )
+        for layer, wanted in window.content.items()
+    }
+    return measured, differences
+
+
+def _cut(window: Window, picture: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_slice(picture, (window.start[0], window.start[1], 0), (*window.size, 3))
+
+
+def _figures(terms: Terms, styles: Styles, sums: Sums, picture: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The loss, and all `FIGURES`."""
+    measured, differences = sums
+    content = sum((weight * differences[layer] for layer, weight in terms.content), start=jnp.float32(0))
+    style = jnp.float32(0)
+    for layer, weight in terms.style:
+        distances = jax.vmap(partial(style_distance, terms.statistic))(measured[layer], styles.targets[layer])
+        style = style + weight * jnp.vdot(styles.weights, distances)
+    rough = total_variation(picture, terms.tv) if terms.tv_weight else jnp.float32(0)
+    loss = terms.content_weight * content + terms.style_weight * style + terms.tv_weight * rough
+    return loss, jnp.stack([loss, content, style, rough])
+
+
+@partial(jax.jit, static_argnums=0)
+def _whole(
+    terms: Terms, weights: Any, styles: Styles, window: Window, picture: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    def loss(picture: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return _figures(terms, styles, _look(terms, weights, window, picture), picture)
+
+    gradient, figures = jax.grad(loss, has_aux=True)(picture)
+    return figures, gradient
+
+
+def _summed(terms: Terms, weights: Any, windows: Sequence[Window], picture: jax.Array) -> Sums:
+    first, *others = (_sums_of(terms, weights, window, picture) for window in windows)
+    for other in others:
+        first = jax.tree.map(jnp.add, first, other)
+    return first
+
+
+@partial(jax.jit, static_argnums=0)
+def _sums_of(terms: Terms, weights: Any, window: Window, picture: jax.Array) -> Sums:
+    return _look(terms, weights, window, _cut(window, picture))
+
+
+@partial(jax.jit, static_argnums=0)
+def _loss_of_sums(terms: Terms, styles: Styles, sums: Sums, picture: jax.Array) -> tuple[jax.Array, Sums, jax.Array]:
+    """The figures, and the gradient of the loss for the sums and, where they are held fast, for the picture."""
+    loss = partial(_figures, terms, styles)
+    (slopes, gradient), figures = jax.grad(loss, argnums=(0, 1), has_aux=True)(sums, picture)
+    return figures, slopes, gradient
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=5)
+def _add_gradient(
+    terms: Terms, weights: Any, window: Window, picture: jax.Array, slopes: Sums, gradient: jax.Array
+) -> jax.Array:
+    """The gradient (H, W, 3), and what comes through this window's sums."""
+    seen = _cut(window, picture)
+    own = jax.vjp(lambda seen: _look(terms, weights, window, seen), seen)[1](slopes)[0]
+    return jax.lax.dynamic_update_slice(gradient, _cut(window, gradient) + own, (window.start[0], window.start[1], 0))
+
+
+def _windows(terms: Terms, size: tuple[int, int], tile: int, masks: Sequence[np.ndarray] | None) -> list[Window]:
+    """The windows over a picture (H, W), without content."""
+    layers = ordered([*terms.style_layers, *terms.content_layers])
+    halo = max((radius(layer, terms.network.name) for layer in layers), default=0)
+    tiling = cut(size, tile, halo)
+    regions = [np.ones(size, np.float32)] if masks is None else masks
+    shares = {layer: _shares(layer, size, regions) for layer in terms.style_layers}
+    windows = []
+    for start, borders in zip(tiling.starts, tiling.owned, strict=True):
+        parts = {layer: _part(tiling, start, borders, layer) for layer in layers}
+        windows.append(
+            Window(
+                tiling.window,
+                jnp.asarray(start, jnp.int32),
+                {layer: jnp.asarray(shares[layer][:, *parts[layer][0]] * parts[layer][1]) for layer in shares},
+                {
+                    layer: jnp.asarray(parts[layer][1] / math.prod(map_size(layer, size)))
+                    for layer in terms.content_layers
+                },
+                {},
+                {},
+            )
+        )
+    return windows
+
+
+def _shares(layer: str, size: tuple[int, int], masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Masks (H, W) at the size of a layer's map, each adding up to 1: float32 (R, h, w)."""
+    small = np.stack([np.asarray(resize(mask[..., None], map_size(layer, size), "area"))[..., 0] for mask in masks])
+    totals = small.sum((1, 2), keepdims=True)
+    require(
+        bool((totals > 0).all()), f"a mask is black everywhere, as {layer} sees it; a style counts where it is white"
+    )
+    return small / totals
+
+
+def _part(
+    tiling: Tiling, start: tuple[int, int], borders: tuple[int, int, int, int], layer: str
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Where a window's map lies in the whole map, and 1 where a position is the window's own, else 0 (h, w)."""
+    step, own = stride(layer), []
+    places = []
+    for first, length, (low, high) in zip(start, tiling.window, (borders[:2], borders[2:]), strict=True):
+        place = slice(first // step, first // step + length // step)
+        positions = np.arange(place.start, place.stop)
+        own.append((positions >= low // step) & (positions < -(-high // step)))
+        places.append(place)
+    return (places[0], places[1]), np.outer(*own).astype(np.float32)
+
+
+@partial(jax.jit, static_argnums=0)
+def _with_content(terms: Terms, weights: Any, window: Window, content: jax.Array) -> Window:
+    """The window with the maps of the content, and what it adds to their mean squares."""
+    found = features(weights, _cut(window, content)[None], terms.content_layers, terms.network)
+    maps = {layer: found[layer][0] for layer in terms.content_layers}
+    return replace(
+        window, content=maps, scales={layer: mean_square(maps[layer], window.owned[layer], 1.0) for layer in maps}
+    )
