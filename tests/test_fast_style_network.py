@@ -1,5 +1,7 @@
 """The image transformation network: its size, the sizes of what it draws, and how styles are mixed."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from pixace.errors import ConfigError
 from pixace.style.fast.config import TransformConfig
+from pixace.style.fast.convolutions import MODES, convolve_to_double, convolve_to_few
 from pixace.style.fast.network import (
     MOMENTUM,
     count_weights,
@@ -84,7 +87,26 @@ def test_padding_to_whole_steps_stays_at_the_edge():
     np.testing.assert_allclose(whole[:, :32], cut[:, :32], atol=1e-6)
 
 
-@pytest.mark.parametrize(("norm", "upsample"), [("instance", "transpose"), ("batch", "interpolate")])
+PLAIN = partial(jax.lax.conv_general_dilated, dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest")
+
+
+@pytest.mark.parametrize("padding", ["reflect", "zero", "replicate"])
+@pytest.mark.parametrize("size", [(1, 4), (2, 3), (6, 5)])
+def test_quick_convolutions_are_the_plain_ones(padding, size):
+    values, kernel = noise(2, *size, 5), noise(3, 3, 5, 4, seed=1)
+    around = lambda x, n: jnp.pad(x, ((0, 0), (n, n), (n, n), (0, 0)), mode=MODES[padding])  # noqa: E731
+    with jax.default_matmul_precision("highest"):
+        found = {how: convolve_to_double(values, kernel, how, padding) for how in ("interpolate", "transpose")}
+        large = noise(9, 9, 5, 3, seed=2)
+        few = convolve_to_few(values, large, padding)
+    repeated = values.repeat(2, 1).repeat(2, 2)
+    np.testing.assert_allclose(found["interpolate"], PLAIN(around(repeated, 1), kernel, (1, 1), "VALID"), atol=1e-5)
+    transposed = PLAIN(values, kernel, (1, 1), ((1, 2), (1, 2)), lhs_dilation=(2, 2))
+    np.testing.assert_allclose(found["transpose"], transposed, atol=1e-5)
+    np.testing.assert_allclose(few, PLAIN(around(values, 4), large, (1, 1), "VALID"), atol=1e-4)
+
+
+@pytest.mark.parametrize(("norm", "upsample"), [("batch", "transpose")])
 def test_gradients_reach_every_weight(norm, upsample):
     config = TransformConfig(norm_type=norm, upsample_type=upsample, skips=True, **SMALL)
     weights, pictures = varied(config), noise(2, 16, 16, 3)

@@ -7,7 +7,6 @@ through them: on a CPU, XLA computes convolutions inside its own loops three tim
 Legend: H, W picture; h, w a layer's map; C its channels; R regions, each with a style of its own.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,13 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pixace.canvas.resizing import resize
-from pixace.fields import require
-from pixace.style.layers import Weighted, map_size, ordered, radius, stride
+from pixace.style.layers import Weighted, ordered
 from pixace.style.losses import content_distance, mean_square, total_variation
 from pixace.style.statistics import Moments, make_target, mix, moments, style_distance
-from pixace.style.tiles import Tiling, cut
-from pixace.style.vgg import Network, NetworkConfig, features
+from pixace.style.vgg import Network, NetworkConfig, alike_features
+from pixace.style.windows import Window, make_windows
 
 FIGURES: tuple[str, ...] = ("loss", "content", "style", "tv")  # the last three without the weights of the terms
 
@@ -58,32 +55,6 @@ class Terms:
     def style_layers(self) -> tuple[str, ...]:
         """Names of the style's layers, in the order of the network."""
         return ordered(name for name, _ in self.style)
-
-
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["start", "shares", "owned", "content", "scales"],
-    meta_fields=["size"],
-)
-@dataclass(frozen=True)
-class Window:
-    """What is to be seen in a part of a picture.
-
-    Attributes:
-        size: (h, w) in pixels, static.
-        start: int32 (2,), its first row and column.
-        shares: by style layer (R, h, w): the share of each position in its region; over all windows they add up to 1.
-        owned: by content layer (h, w): the share of each position in the whole map.
-        content: by content layer (h, w, C): the maps to be near to.
-        scales: by content layer (): the mean square of the whole map to be near to.
-    """
-
-    size: tuple[int, int]
-    start: jax.Array
-    shares: dict[str, jax.Array]
-    owned: dict[str, jax.Array]
-    content: dict[str, jax.Array]
-    scales: dict[str, jax.Array]
 
 
 Sums = tuple[dict[str, Moments], dict[str, jax.Array]]  # by style layer (R, ...), by content layer ()
@@ -136,7 +107,7 @@ class Objective:
             for layer in terms.style_layers
         }
         self.styles = Styles(targets, jnp.asarray(shares, jnp.float32))
-        self.windows = _windows(terms, size, tile, masks)
+        self.windows = make_windows(terms.network.name, terms.content_layers, terms.style_layers, size, tile, masks)
         if content is not None and terms.content:
             seen = [_with_content(terms, network.weights, window, content) for window in self.windows]
             scales = {layer: sum(window.scales[layer] for window in seen) for layer in terms.content_layers}
@@ -162,7 +133,8 @@ def measure(
     It is looked at in windows of `tile` pixels; both its edges must be multiples of 16 if one is longer.
     """
     seen = replace(terms, content=())
-    windows = _windows(seen, (picture.shape[0], picture.shape[1]), tile, None if mask is None else [mask])
+    size, masks = (picture.shape[0], picture.shape[1]), None if mask is None else [mask]
+    windows = make_windows(terms.network.name, (), terms.style_layers, size, tile, masks)
     found = _summed(seen, network.weights, windows, picture)[0]
     return {layer: jax.tree.map(lambda leaf: leaf[0], moments) for layer, moments in found.items()}
 
@@ -178,7 +150,7 @@ def _stacked(trees: Sequence[Any]) -> Any:
 def _look(terms: Terms, weights: Any, window: Window, seen: jax.Array) -> Sums:
     """What a window adds to the sums; `seen` are its pixels (h, w, 3)."""
     layers = ordered([*terms.style_layers, *window.content])
-    maps = {name: found[0] for name, found in features(weights, seen[None], layers, terms.network).items()}
+    maps = {name: found[0] for name, found in alike_features(weights, seen[None], layers, terms.network).items()}
     measured = {
         layer: _stacked([moments(maps[layer], share, 1.0) for share in window.shares[layer]])
         for layer in terms.style_layers
@@ -250,60 +222,10 @@ def _add_gradient(
     return jax.lax.dynamic_update_slice(gradient, _cut(window, gradient) + own, (window.start[0], window.start[1], 0))
 
 
-def _windows(terms: Terms, size: tuple[int, int], tile: int, masks: Sequence[np.ndarray] | None) -> list[Window]:
-    """The windows over a picture (H, W), without content."""
-    layers = ordered([*terms.style_layers, *terms.content_layers])
-    halo = max((radius(layer, terms.network.name) for layer in layers), default=0)
-    tiling = cut(size, tile, halo)
-    regions = [np.ones(size, np.float32)] if masks is None else masks
-    shares = {layer: _shares(layer, size, regions) for layer in terms.style_layers}
-    windows = []
-    for start, borders in zip(tiling.starts, tiling.owned, strict=True):
-        parts = {layer: _part(tiling, start, borders, layer) for layer in layers}
-        windows.append(
-            Window(
-                tiling.window,
-                jnp.asarray(start, jnp.int32),
-                {layer: jnp.asarray(shares[layer][:, *parts[layer][0]] * parts[layer][1]) for layer in shares},
-                {
-                    layer: jnp.asarray(parts[layer][1] / math.prod(map_size(layer, size)))
-                    for layer in terms.content_layers
-                },
-                {},
-                {},
-            )
-        )
-    return windows
-
-
-def _shares(layer: str, size: tuple[int, int], masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Masks (H, W) at the size of a layer's map, each adding up to 1: float32 (R, h, w)."""
-    small = np.stack([np.asarray(resize(mask[..., None], map_size(layer, size), "area"))[..., 0] for mask in masks])
-    totals = small.sum((1, 2), keepdims=True)
-    require(
-        bool((totals > 0).all()), f"a mask is black everywhere, as {layer} sees it; a style counts where it is white"
-    )
-    return small / totals
-
-
-def _part(
-    tiling: Tiling, start: tuple[int, int], borders: tuple[int, int, int, int], layer: str
-) -> tuple[tuple[slice, slice], np.ndarray]:
-    """Where a window's map lies in the whole map, and 1 where a position is the window's own, else 0 (h, w)."""
-    step, own = stride(layer), []
-    places = []
-    for first, length, (low, high) in zip(start, tiling.window, (borders[:2], borders[2:]), strict=True):
-        place = slice(first // step, first // step + length // step)
-        positions = np.arange(place.start, place.stop)
-        own.append((positions >= low // step) & (positions < -(-high // step)))
-        places.append(place)
-    return (places[0], places[1]), np.outer(*own).astype(np.float32)
-
-
 @partial(jax.jit, static_argnums=0)
 def _with_content(terms: Terms, weights: Any, window: Window, content: jax.Array) -> Window:
     """The window with the maps of the content, and what it adds to their mean squares."""
-    found = features(weights, _cut(window, content)[None], terms.content_layers, terms.network)
+    found = alike_features(weights, _cut(window, content)[None], terms.content_layers, terms.network)
     maps = {layer: found[layer][0] for layer in terms.content_layers}
     return replace(
         window, content=maps, scales={layer: mean_square(maps[layer], window.owned[layer], 1.0) for layer in maps}

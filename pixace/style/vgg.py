@@ -21,6 +21,9 @@ Weights = dict[str, dict[str, jax.Array]]  # {"conv1_1": {"kernel": (3, 3, in, o
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in [0, 1]: torchvision
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # of BGR in [0, 255]: Caffe and Keras
 POOLING_FACTORS = {"max": 1.0, "average": 2.0, "l2": 0.78}  # keep the size of activations: style-transfer-pytorch
+# How much larger maps are than with torchvision's colours: Caffe's reach 255, and divided by a deviation of 0.225 they
+# would be torchvision's. Maps grow with the colours, losses with their square or fourth power.
+MAP_SCALES = {"torchvision": 1.0, "caffe": 255 * 0.225, "none": 1.0}
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,15 @@ def features(
         values, maps = (jax.checkpoint(run) if config.remat else run)(own, values)
         found.update(maps)
     return {layer: found[layer] for layer in layers}
+
+
+def alike_features(
+    weights: Weights, pictures: jax.Array, layers: tuple[str, ...], config: NetworkConfig
+) -> dict[str, jax.Array]:
+    """`features`, as large with Caffe's colours as with torchvision's: one weight of a loss then fits both."""
+    scale = MAP_SCALES[config.preprocessing]
+    found = features(weights, pictures, layers, config)
+    return found if scale == 1 else {layer: values / scale for layer, values in found.items()}
 
 
 def preprocess(pictures: jax.Array, config: NetworkConfig) -> jax.Array:

@@ -193,7 +193,12 @@ class FastRun:
         if not all(map(math.isfinite, values.values())):
             raise PixaceError(f"training stopped: the loss is {self.loss} at step {step}; {self._way_back()}")
         self.tracker.scalars(step, values)
-        self.progress(step, self.training.n_steps, f"loss {self.loss:.4g}")
+        self.progress(step, self._total(step), f"loss {self.loss:.4g}")
+
+    def _total(self, step: int) -> int:
+        """How many steps the run will have, as far as its pace tells."""
+        most, minutes = self.training.n_steps, self.training.max_minutes
+        return most if minutes is None else max(step, min(most, round(step * minutes / self.minutes)))
 
     def _way_back(self) -> str:
         self.store.wait()

@@ -17,14 +17,10 @@ from pixace.style.layers import ordered
 from pixace.style.losses import content_distance, total_variation
 from pixace.style.objective import FIGURES, Terms
 from pixace.style.statistics import make_target, moments, style_distance
-from pixace.style.vgg import STD, features
+from pixace.style.vgg import alike_features
 
 METRICS: tuple[str, ...] = (*FIGURES, "gradient_norm")
 EMA_DECAY, EMA_WARMUP = 0.999, 10
-# Caffe's networks see colours of 0 to 255, torchvision's of about -2 to 2, and maps are as large as what is seen. The
-# loss of content grows with the square of that, the loss of Gram matrices with its fourth power: made alike, one pair
-# of weights serves both.
-MAP_SCALE = {"caffe": 255 * sum(STD) / 3}
 
 
 @partial(jax.tree_util.register_dataclass, meta_fields=[], data_fields=["step", "weights", "optimizer", "average"])
@@ -129,10 +125,7 @@ def evaluate(terms: Terms, vgg: Any, targets: dict[str, Any], pictures: jax.Arra
 
 
 def _maps(terms: Terms, vgg: Any, pictures: jax.Array, layers: tuple[str, ...]) -> dict[str, jax.Array]:
-    """Maps of the pictures, none of them as large as what the network sees makes them."""
-    scale = MAP_SCALE.get(terms.network.preprocessing, 1.0)
-    found = features(vgg, pictures, layers, terms.network) if layers else {}
-    return {layer: values / scale for layer, values in found.items()}
+    return alike_features(vgg, pictures, layers, terms.network) if layers else {}
 
 
 def _average(state: FastState, weights: Weights) -> Weights | None:
