@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pixace.exchange import export_model, import_model
     from pixace.sampling.model import Model, load
     from pixace.sampling.predictor import Predictor, get_predictor
+    from pixace.style.fast.apply import run_fast_style_transfer_batched
+    from pixace.style.source_names import run_gatys_optimization
     from pixace.style.transfer import stylize
     from pixace.tokenizer import Tokenizer
     from pixace.training.loop import train
@@ -52,6 +54,8 @@ _HOMES = {
     "import_model": "pixace.exchange",
     "load": "pixace.sampling.model",
     "publish_model": "pixace.zoo.publish",
+    "run_fast_style_transfer_batched": "pixace.style.fast.apply",
+    "run_gatys_optimization": "pixace.style.source_names",
     "stylize": "pixace.style.transfer",
     "train": "pixace.training.loop",
 }
@@ -76,6 +80,8 @@ __all__ = [
     "import_model",
     "load",
     "publish_model",
+    "run_fast_style_transfer_batched",
+    "run_gatys_optimization",
     "stylize",
     "train",
 ]

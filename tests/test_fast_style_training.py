@@ -157,7 +157,10 @@ def test_a_loss_that_is_no_number_stops_the_run(whole, material, tmp_path, monke
 
 
 def test_time_ends_a_run(material, tmp_path):
-    result, _ = quiet("art", tmp_path, material, n_steps=10_000, max_minutes=1e-6)
+    told: list[int] = []
+    watch = lambda done, total, text="": told.append(total)  # noqa: E731
+    result, _ = quiet("art", tmp_path, material, n_steps=10_000, max_minutes=1e-6, progress=watch)
+    assert told[-1] == 1  # not the 10,000 that there is no time for
     assert result.step == 1 and load_model(tmp_path / "art").config.training.n_steps == 10_000
 
 

@@ -1,17 +1,22 @@
 """The loss of a stylised picture: windows change nothing, masks and mixtures, and the published formula."""
 
+import math
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pixace.errors import ConfigError
+from pixace.style.layers import LAYER_SETS
 from pixace.style.losses import perceptual_loss
-from pixace.style.objective import Objective, Terms, measure
+from pixace.style.objective import Objective, Terms, _add_gradient, _sums_of, _with_content, measure
 from pixace.style.options import STATISTICS
+from pixace.style.transfer import TILE
 from pixace.style.vgg import Network, NetworkConfig, features
 from pixace.style.vgg_weights import random_weights
+from pixace.style.windows import make_windows
 
 CONFIG = NetworkConfig(padding="replicate")
 NETWORK = Network(random_weights("vgg19", until="relu2_2"), CONFIG)
@@ -114,3 +119,19 @@ def test_a_style_of_its_own_has_no_distance():
 def test_a_black_mask_is_refused():
     with pytest.raises(ConfigError, match="a mask is black everywhere"):
         objective(TERMS, (48, 64), 1024, [np.zeros((48, 64), np.float32)], styles=1)
+
+
+def test_a_picture_of_4k_fits_into_10_gb():
+    """The compiled gradient of a window, with what is kept of all of them, of the default layers in float32."""
+    size, tile, config = (2160, 3840), TILE, NetworkConfig(padding="replicate")
+    layers = LAYER_SETS["default"]
+    terms = replace(TERMS, network=config, content=layers.content, style=layers.style, statistic="wasserstein")
+    weights = jax.eval_shape(lambda: random_weights(until="relu5_1"))
+    windows = make_windows("vgg19", terms.content_layers, terms.style_layers, size, tile, None)
+    picture = jax.ShapeDtypeStruct((*size, 3), jnp.float32)
+    window = jax.eval_shape(lambda weights, seen: _with_content(terms, weights, windows[0], seen), weights, picture)
+    sums = jax.eval_shape(lambda *given: _sums_of(terms, *given), weights, window, picture)
+    memory = _add_gradient.lower(terms, weights, window, picture, sums, picture).compile().memory_analysis()
+    kept = len(windows) * sum(4 * math.prod(leaf.shape) for leaf in jax.tree.leaves(window))
+    of_adam = 8 * 4 * math.prod(picture.shape)  # canvas, moments, average, gradients, and copies in between
+    assert memory.temp_size_in_bytes + memory.argument_size_in_bytes + kept + of_adam < 6e9
