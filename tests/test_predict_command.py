@@ -315,3 +315,22 @@ def test_python_and_command_line_draw_the_same_sheet(draw):
 def test_the_device_of_the_run_is_said(here, capsys):
     _, _, err = answer(capsys, "predict", "--model_name=tiny", "--batch_size=1", "--scale=10")
     assert "device: CPU, " in err
+
+
+def test_what_was_drawn_is_refined(draw, here):
+    sheet, said = draw(
+        "--prompt=a.png,b.bmp",
+        "--temperature=0.5,1",
+        "--refine=imstack",
+        "--refine_size=40",
+        "--out_dir=large",
+        "--seed=1",
+    )
+    assert sheet.shape[1] == 4 * 10 and "of the pixels give back their token" in said
+    with Image.open(here / "large" / "0001-t0.5.png") as picture:
+        assert picture.size == (40, 40)
+
+
+def test_a_style_needs_refinement(here, capsys):
+    code, _, err = answer(capsys, "predict", "--model_name=tiny", "--refine_style=a.png")
+    assert code == 2 and "--refine_style is for --refine=imstack" in err

@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train a model on a folder of pictures, or go on with its training",
     "predict": "draw new pictures, or complete prompts, with a trained model",
     "evaluate": "measure a model: likelihood, bits a dimension, quality of what it draws, copies",
+    "refine": "make large, sharp pictures of small drawings",
     "style": "one picture in the style of others, and networks that learn a style (style train, style apply)",
     "tokenize": "show pictures under several bit depths, with the loss of quality",
     "import": "make a model of Trax's model.pkl.gz, or of an exported file",
@@ -34,7 +35,8 @@ LESS_MEMORY = defaultdict(
     **dict.fromkeys(
         ("import", "export", "download", "publish"), "a machine with more of it: the file's weights must fit"
     ),
-    style="a smaller --size or --tile, or --optimizer=adam",
+    refine="a smaller --size, or fewer pictures at once",
+    style="a smaller --size or --tile, or --optimizer=adam (train: a smaller --batch_size, --image_size or --width)",
     evaluate="a smaller --batch_size, --n_images or --n_samples",
 )
 USAGE = "usage: pixace COMMAND [--flags]\n"

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixace import devices
+from pixace.canvas.kinds import KINDS
 from pixace.cli.flags import FlagSet, add_facts, add_model, comma_list
 from pixace.cli.outputs import LONGEST_EDGE, check_size, check_writable
+from pixace.cli.refine import add_refining, refined
 from pixace.config import ENGINES
 from pixace.errors import ConfigError
 from pixace.folders import DEFAULT_MODEL, expanded, name_of_model
@@ -25,6 +27,7 @@ HOTTEST = 1e6  # as in `pixace.sampling.model`, which would bring JAX
 ANIMATION_WIDTH = 1024  # pixels, at most
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 SHEET, OUTPUT, CHECKED = "what to draw", "what to write", "checked against the model; told of a Trax checkpoint"
+REFINE = "large pictures of what was drawn"
 
 
 def make_flags() -> FlagSet:
@@ -51,6 +54,9 @@ def make_flags() -> FlagSet:
     flags.add("out", "collage.png", str, "file of the sheet; its ending gives the format", OUTPUT)
     flags.add("out_dir", None, str | None, "also save each picture, at the model's own size, in this folder", OUTPUT)
     flags.add("animate", None, str | None, "also save the drawing as it goes: .gif, .webp or .png", OUTPUT)
+    refine = "make large, sharp pictures that scale down to the drawn tokens, by changing a canvas of this kind"
+    flags.add("refine", None, str | None, refine, REFINE, KINDS)
+    add_refining(flags, REFINE, "refine_")
     add_facts(flags, CHECKED)
     return flags
 
@@ -90,6 +96,8 @@ def run(arguments: Sequence[str]) -> int:
         scale = _animation_scale(options, columns, rows) if options["animate"] else 0
         check_size(options["out"], columns * options["scale"], rows * options["scale"])
         drawing, frames = _draw(predictor, options, prompts, temperatures, found)
+        if options["refine"]:
+            drawing = _enlarged(drawing, predictor, options)
     _save(drawing, options, name_of_model(predictor.model.folder))
     if options["animate"]:
         from pixace.sheets import save_animation
@@ -131,6 +139,26 @@ def _draw(
     return drawing, frames
 
 
+def _enlarged(drawing: "Drawing", predictor: "Predictor", options: dict[str, Any]) -> "Drawing":
+    """The drawing with large pictures in place of what was drawn; prompts are enlarged pixel by pixel."""
+    from dataclasses import replace
+
+    import numpy as np
+    from PIL import Image
+
+    size, tokenizer = options["refine_size"], predictor.model.tokenizer
+    small = np.stack([picture for column in drawing.columns for picture in column])
+    tokens = tokenizer.encode_rgb(small).reshape(len(small), -1)
+    large = list(refined(tokens, tokenizer, options, options["refine"], "refine_"))
+    count = len(drawing.columns[0])
+
+    def plain(pictures: list[Any]) -> list[Any]:
+        return [np.asarray(Image.fromarray(p).resize((size, size), Image.Resampling.NEAREST)) for p in pictures]
+
+    columns = [large[i : i + count] for i in range(0, len(large), count)]
+    return replace(drawing, columns=columns, prompts=plain(drawing.prompts), cuts=plain(drawing.cuts))
+
+
 def _save(drawing: "Drawing", options: dict[str, Any], model: str) -> None:
     """Write the sheet and, where a folder is given, each picture; say so."""
     from PIL import Image
@@ -165,6 +193,8 @@ def _check_outputs(options: dict[str, Any]) -> None:
 
     if options["scale"] < 1:
         raise ConfigError(f"--scale={options['scale']}: at least 1 pixel is needed")
+    if options["refine_style"] and not options["refine"]:
+        raise ConfigError("--refine_style is for --refine=imstack, or another canvas")
     check_format(options["out"])
     if options["animate"]:
         check_animation(options["animate"])

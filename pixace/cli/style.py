@@ -10,6 +10,7 @@ from typing import Any
 from pixace import devices
 from pixace.cli.flags import FlagSet, comma_list
 from pixace.cli.outputs import check_writable
+from pixace.cli.style_train import with_underscores
 from pixace.errors import ConfigError
 from pixace.folders import expanded
 
@@ -73,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     from pixace.style.options import StyleOptions, make_options
 
     flags = make_flags()
-    given, _ = flags.parse(arguments)
+    given, _ = flags.parse(with_underscores(arguments))
     options = flags.options(given)
     chosen = _of_the_source(given)
     chosen |= {entry.name: given[entry.name] for entry in fields(StyleOptions) if entry.name in given}

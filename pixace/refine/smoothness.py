@@ -69,5 +69,5 @@ def _smoothed(values: np.ndarray, deviation: float) -> np.ndarray:
         padded = np.pad(values, [(reach, reach) if i == axis else (0, 0) for i in range(3)], mode="edge")
         length = values.shape[axis]
         parts = [np.take(padded, range(i, i + length), axis) for i in range(len(kernel))]
-        values = sum(weight * part for weight, part in zip(kernel, parts, strict=True))
+        values = np.sum([weight * part for weight, part in zip(kernel, parts, strict=True)], axis=0)
     return values

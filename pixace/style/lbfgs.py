@@ -16,7 +16,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-MEMORY = 10  # pairs
+MEMORY = 20  # pairs: more take fewer steps late, and as much room as a picture and its gradient each
 ARMIJO = 1e-4  # share of the promised decrease that is enough
 TRIALS = 8  # of one step
 FIRST_CHANGE = 0.05  # largest change of a value in the very first trial, where nothing is known of the scale
