@@ -23,7 +23,6 @@ from pixace.config import N_RESERVED
 from pixace.tokenizer import Tokenizer
 
 N_BOUNDS = 6
-HALVINGS = 16  # of the way to a colour
 RED_GREEN_BLUE, LARGEST, SMALLEST = slice(0, 3), 3, 4  # places of the five numbers
 
 
@@ -64,28 +63,11 @@ def cells_of(tokens: np.ndarray, tokenizer: Tokenizer, margin: float = 0.0) -> C
     return Cells(*(jnp.asarray(part, jnp.float32) for part in (normals, limits, colours)))
 
 
-def outside(colours: jax.Array, cells: Cells) -> jax.Array:
+def outside(colours: jax.Array | np.ndarray, cells: Cells) -> jax.Array:
     """How far colours (..., 3) lie beyond each bound of their cells, in RGB: (..., 6), all 0 inside."""
     largest, smallest = colours.max(-1, keepdims=True), colours.min(-1, keepdims=True)
     numbers = jnp.concatenate([colours, largest, smallest], -1)
     return jax.nn.relu((cells.normals * numbers[..., None, :]).sum(-1) - cells.limits)
-
-
-@jax.jit
-def pulled_in(colours: jax.Array, cells: Cells) -> jax.Array:
-    """Colours (..., 3) moved straight towards those of their tokens, as little as it takes to be in the cells."""
-    way = cells.colours - colours
-
-    def step(_: int, shares: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        short, enough = shares
-        middle = (short + enough) / 2
-        good = outside(colours + middle[..., None] * way, cells).max(-1) == 0
-        return jnp.where(good, short, middle), jnp.where(good, middle, enough)
-
-    begin = jnp.zeros(way.shape[:-1]), jnp.ones(way.shape[:-1])
-    enough = jax.lax.fori_loop(0, HALVINGS, step, begin)[1]
-    inside = outside(colours, cells).max(-1) == 0
-    return colours + jnp.where(inside, 0, enough)[..., None] * way
 
 
 def _numbers_of(colours: np.ndarray) -> np.ndarray:

@@ -30,7 +30,6 @@ LARGEST_EDGE = 4096  # pixels of a picture
 ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
 SETTLINGS = 30  # at most, of 8-bit colours
 NEIGHBOURS = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), -1).reshape(-1, 3)  # 8-bit colours nearby
-SLACK = 0.1  # of an 8-bit step: how far from a right colour a mean may stay
 
 # What else is asked of a picture (E, E, 3): figures, of which nothing is used here, and the gradient of a loss.
 Wish = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
@@ -187,35 +186,39 @@ def _ratio(settings: Settings, picture: jax.Array, cells: Cells, tensor: jax.Arr
 
 
 def _settle(picture: np.ndarray, tokens: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
-    """The picture in 8 bits, nudged until every pixel of it made small encodes as drawn; the best that is found."""
+    """The picture in 8 bits, nudged until every pixel of it made small encodes as drawn; the best that is found.
+
+    What is nudged is the small picture as the tokenizer reads it: Pillow rounds it, and cuts it off at black and
+    white, between rows and columns, which no formula for the means tells.
+    """
     edge = tokenizer.config.image_size
     drawn = tokenizer.decode_tokens(tokens)
     wanted = _wanted(drawn, tokenizer)
     best, fewest = np.zeros(0, np.uint8), len(tokens) + 1
     for _ in range(SETTLINGS):
         rounded = np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8)
-        wrong = np.flatnonzero((tokenizer.decode_tokens(tokenizer.encode(rounded)) != wanted).any(-1))
+        small = tokenizer.read(rounded).reshape(-1, 3)
+        wrong = np.flatnonzero((tokenizer.decode_tokens(tokenizer.encode_rgb(small)) != wanted).any(-1))
         if len(wrong) < fewest:
             best, fewest = rounded, len(wrong)
         if not len(wrong):
             break
-        means = 255 * np.asarray(resize(picture, (edge, edge), "bicubic")).reshape(-1, 3)
-        goals = means.copy()
-        goals[wrong] = _nearest_right(means[wrong], drawn[wrong], tokenizer)
-        change = ((goals - means) / 255).reshape(edge, edge, 3)
-        picture = np.clip(picture + np.asarray(resize(change, picture.shape[:2], "bicubic")), 0, 1)
+        change = np.zeros((len(tokens), 3), np.float32)
+        change[wrong] = _way_to_right(small[wrong], drawn[wrong], tokenizer) / 255
+        change = np.asarray(resize(change.reshape(edge, edge, 3), picture.shape[:2], "bicubic"))
+        picture = np.clip(picture + change, 0, 1)
     return best
 
 
-def _nearest_right(means: np.ndarray, drawn: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
-    """For colours (N, 3) of 0 to 255 the nearest of 8 bits that encode as drawn ones, uint8 (N, 3), do, or nearly it.
+def _way_to_right(small: np.ndarray, drawn: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+    """What leads from colours, uint8 (N, 3), to the nearest that encode as drawn ones: (N, 3), whole numbers.
 
-    It is looked for nearby and on the way to the drawn ones, which do themselves.
+    These are looked for nearby and on the way to the drawn ones, which are among them.
     """
-    way = np.linspace(0, 1, 17)[:, None] * (drawn - means)[:, None]
-    tried = np.concatenate([means[:, None] + NEIGHBOURS, means[:, None] + way], 1)
-    tried = np.clip(np.round(tried), 0, 255).astype(np.uint8)
-    right = (tokenizer.decode_tokens(tokenizer.encode_rgb(tried)) == _wanted(drawn, tokenizer)[:, None]).all(-1)
-    distance = np.where(right, np.square(tried - means[:, None]).sum(-1), np.inf)
-    found = tried[np.arange(len(means)), distance.argmin(1)].astype(float)
-    return found + np.clip(means - found, -SLACK, SLACK)
+    start = small[:, None].astype(np.int64)
+    straight = np.round(np.linspace(0, 1, 17)[:, None] * (drawn[:, None] - start)).astype(np.int64)
+    tried = np.clip(np.concatenate([start + NEIGHBOURS, start + straight], 1), 0, 255)
+    again = tokenizer.decode_tokens(tokenizer.encode_rgb(tried.astype(np.uint8)))
+    right = (again == _wanted(drawn, tokenizer)[:, None]).all(-1)
+    distance = np.where(right, np.square(tried - start).sum(-1), np.inf)
+    return (tried - start)[np.arange(len(small)), distance.argmin(1)]

@@ -21,7 +21,7 @@ ARMIJO = 1e-4  # share of the promised decrease that is enough
 TRIALS = 8  # of one step
 FIRST_CHANGE = 0.05  # largest change of a value in the very first trial, where nothing is known of the scale
 NUDGE = 1e-6  # of a value, to find out whether a bound holds it
-LEAST_CURVATURE = 1e-10  # a pair whose product is smaller teaches nothing
+LEAST_CURVATURE = 1e-7  # cosine between move and change: a pair with less teaches nothing
 
 Evaluate = Callable[[jax.Array], tuple[jax.Array, jax.Array]]  # figures, the loss first; and the gradient
 Project = Callable[[jax.Array], jax.Array]
@@ -74,7 +74,7 @@ def step(state: LbfgsState, evaluate: Evaluate, project: Project, rate: float | 
         length = rate * min(1.0, 1 / max(float(total), 1e-30)) if new else rate
         x = project(state.x + length * direction)
         return _moved(state, x, *evaluate(x))
-    length = min(1.0, FIRST_CHANGE / max(float(largest), 1e-30)) if new else 1.0
+    length = FIRST_CHANGE / max(float(largest), 1e-30) if new else 1.0
     loss = float(state.figures[0])
     for _ in range(TRIALS):
         x = project(state.x + length * direction)
@@ -118,7 +118,7 @@ def _moved(state: LbfgsState, x: jax.Array, figures: jax.Array, gradient: jax.Ar
     """The state at x; the pair of this step is remembered if it tells a curvature."""
     move, change = x - state.x, gradient - state.gradient
     product = jnp.vdot(move, change)
-    good = product > LEAST_CURVATURE
+    good = product > LEAST_CURVATURE * jnp.linalg.norm(move) * jnp.linalg.norm(change)
 
     def put(new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(good, jnp.concatenate([new[None], old[:-1]]), old)
