@@ -6,12 +6,9 @@ Legend: N pictures, T tokens a picture.
 import contextlib
 import os
 import tempfile
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -20,14 +17,12 @@ from pixace.errors import PixaceError
 from pixace.folders import write_atomically
 from pixace.progress import Progress
 from pixace.sources.source import Picture, Source, fair_order, number_classes
+from pixace.threads import in_threads
 from pixace.tokenizer import Tokenizer
 
 CHUNK = 16  # pictures a thread takes at a time
 CHUNK_BYTES = 32 * 2**20  # and fewer where their files are large
 BLOCK = 4096  # pictures put in order at a time
-
-Part = TypeVar("Part")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ def tokenise(source: Source, config: TokenizerConfig, target: Path, progress: Pr
     def write(path: Path) -> None:
         # Read in the order that suits the source, then put in the order that the names ask for.
         with tempfile.TemporaryFile(dir=path.parent) as rows, open(path, "wb") as out:
-            with contextlib.closing(_in_threads(work, _chunks(source.pictures()))) as done:
+            with contextlib.closing(in_threads(work, _chunks(source.pictures()))) as done:
                 for tokens, of_tokens, good, bad in done:
                     rows.write(tokens.astype("<u2", copy=False).tobytes())
                     errors.append(of_tokens)
@@ -135,21 +130,3 @@ def _chunks(pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
             part, size = [], 0
     if part:
         yield part
-
-
-def _in_threads(work: Callable[[Part], Result], parts: Iterable[Part]) -> Generator[Result, None, None]:
-    """The results of `work`, in order. Pillow and NumPy let go of the interpreter lock, so threads share the work.
-
-    The parts are read in the caller's thread, as few ahead of the results as keep the threads busy.
-    """
-    count = os.cpu_count() or 1
-    threads, pending = ThreadPoolExecutor(count), deque[Future[Result]]()
-    try:
-        for part in parts:
-            pending.append(threads.submit(work, part))
-            if len(pending) > 2 * count:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        threads.shutdown(cancel_futures=True)

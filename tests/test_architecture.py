@@ -17,7 +17,7 @@ FILES = {
 MODULES = sorted(FILES)
 SIDE = {"canvas", "style", "clip", "guide", "refine"}  # what the core knows nothing of
 CORE = {"ops", "models", "training", "sampling", "dataset", "tokenising", "sources", "tokenizer"}
-BASICS = {"config", "fields", "config_file", "errors", "folders"}
+BASICS = {"config", "fields", "config_file", "errors", "folders", "threads"}
 PICTURES = {"opening", "images", "sheets", "fetching"}
 WORK = {"models", "ops", "tokenizer", "dataset", "checkpoints", "exchange", "tracking", "progress", "devices"}
 WORK |= {"sharding", "sources"}
@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "exchange": {"trax_files", "models", "checkpoints", *BASICS},
     "fetching": {"progress", *BASICS},
     "locks": {"errors"},
+    "threads": set(),
     "zoo": WORK | BASICS | PICTURES | {"locks", "sampling"},
     "opening": {"fetching", *BASICS},
     "images": {"opening", *BASICS},
@@ -77,6 +78,7 @@ WITHOUT_JAX = [
         "tokenising",
         "tracking",
         "progress",
+        "threads",
     ),
     *("canvas.kinds", "canvas.sizes"),
     *(f"style.{name}" for name in ("layers", "options", "naming", "stored", "torch_files", "weight_files")),

@@ -15,7 +15,8 @@ from PIL import Image
 from pixace.errors import PixaceError
 from pixace.images import load_square
 from pixace.style import pictures as module
-from pixace.style.pictures import in_threads, load_pictures
+from pixace.style.pictures import load_pictures
+from pixace.threads import in_threads
 
 
 @pytest.fixture

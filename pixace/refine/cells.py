@@ -23,7 +23,7 @@ from pixace.config import N_RESERVED
 from pixace.tokenizer import Tokenizer
 
 N_BOUNDS = 6
-RED_GREEN_BLUE, LARGEST, SMALLEST = slice(0, 3), 3, 4  # places of the five numbers
+LARGEST, SMALLEST = 3, 4  # places of these two among the five numbers
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["normals", "limits", "colours"], meta_fields=[])

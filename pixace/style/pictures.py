@@ -11,12 +11,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
 import numpy as np
 import PIL
@@ -28,12 +25,10 @@ from pixace.images import load_square
 from pixace.progress import Progress, byte_count, silent
 from pixace.sources.finding import find_source
 from pixace.sources.source import Picture, Source, fair_order
+from pixace.threads import in_threads
 
 CACHE_VERSION = 1  # to be raised when the same source gives other squares, or a cache other files
 SPARE_BYTES = 2**20  # of the disk that are left to others
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -89,27 +84,6 @@ def load_pictures(
     if cached is None:
         raise PixaceError(f"{base}.npy was damaged while it was written; is another program working there?")
     return cached
-
-
-def in_threads(
-    work: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
-) -> Generator[Result, None, None]:
-    """The results of `work`, in order; use `contextlib.closing` round it.
-
-    Items are taken in the caller's thread, as few ahead of the results as keep the threads busy (default: as many
-    as the machine has cores). Pillow and NumPy let go of the interpreter lock, so threads do share the work.
-    """
-    count = threads or os.cpu_count() or 1
-    pool, pending = ThreadPoolExecutor(count), deque[Future[Result]]()
-    try:
-        for item in items:
-            pending.append(pool.submit(work, item))
-            if len(pending) > 2 * count:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _read(base: Path) -> PictureSet | None:

@@ -26,7 +26,7 @@ from pixace.sheets import save_picture
 from pixace.style.fast.config import TransformConfig
 from pixace.style.fast.model import FastModel, load_model
 from pixace.style.fast.network import Weights, transform
-from pixace.style.pictures import in_threads
+from pixace.threads import in_threads
 
 LARGEST_EDGE = 16384  # pixels
 GROUPS = 4  # so many batches wait for more pictures of their size

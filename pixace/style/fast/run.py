@@ -27,8 +27,9 @@ from pixace.style.fast.network import Weights, count_weights, transform
 from pixace.style.fast.step import METRICS, init_state, style_targets, train_step
 from pixace.style.layers import ordered
 from pixace.style.objective import Terms
-from pixace.style.pictures import PictureSet, in_threads, load_pictures
+from pixace.style.pictures import PictureSet, load_pictures
 from pixace.style.vgg_weights import load_network
+from pixace.threads import in_threads
 from pixace.tracking import Tracker
 from pixace.training.watch import StopSignals
 
