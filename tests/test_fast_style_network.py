@@ -21,6 +21,7 @@ from pixace.style.fast.network import (
 )
 
 SMALL = {"width": 4, "n_residual": 1}
+drawn_by = jax.jit(transform, static_argnums=1)
 
 
 def noise(*shape: int, seed: int = 0) -> jax.Array:
@@ -75,7 +76,7 @@ def test_output_has_the_size_of_the_input(upsample):
 )
 def test_odd_sizes_are_computed(size, padding):
     config = TransformConfig(padding_mode=padding, **SMALL)
-    drawn = transform(varied(config), config, noise(1, *size, 3), only(1))
+    drawn = drawn_by(varied(config), config, noise(1, *size, 3), only(1))
     assert drawn.shape == (1, *size, 3) and bool(jnp.isfinite(drawn).all())
 
 
@@ -83,7 +84,7 @@ def test_padding_to_whole_steps_stays_at_the_edge():
     """Without norms, what is beyond the edge does not reach the middle."""
     config = TransformConfig(norm_type="none", **SMALL)
     weights, picture = init_weights(config, 0), noise(1, 64, 64, 3)
-    whole, cut = transform(weights, config, picture, only(1)), transform(weights, config, picture[:, :62], only(1))
+    whole, cut = drawn_by(weights, config, picture, only(1)), drawn_by(weights, config, picture[:, :62], only(1))
     np.testing.assert_allclose(whole[:, :32], cut[:, :32], atol=1e-6)
 
 
@@ -127,7 +128,7 @@ def test_maps_are_those_of_torch(torch_like):
         config = TransformConfig(upsample_type=upsample, **SMALL)
         weights, picture = varied(config), noise(1, 12, 8, 3)
         with jax.default_matmul_precision("highest"):
-            drawn = transform(weights, config, picture, only(1))
+            drawn = drawn_by(weights, config, picture, only(1))
         expected = torch_like(
             {k: np.asarray(w, np.float64) for k, w in weights.items()}, np.asarray(picture[0]), upsample
         )
@@ -187,17 +188,17 @@ def with_styles(weights: dict[str, jax.Array], shares: jax.Array) -> dict[str, j
 def test_a_mixture_is_the_network_of_mixed_scales_and_shifts(shares):
     """One style of several is that style alone, and a blend is linear in what styles differ in."""
     weights, pictures, mixture = varied(SEVERAL), noise(2, 16, 16, 3), jnp.array([shares])
-    expected = transform(with_styles(weights, mixture), ALONE, pictures, only(2))
-    np.testing.assert_allclose(transform(weights, SEVERAL, pictures, mixture.repeat(2, 0)), expected, atol=1e-5)
-    other = transform(weights, SEVERAL, pictures, mixture[:, ::-1].repeat(2, 0))
+    expected = drawn_by(with_styles(weights, mixture), ALONE, pictures, only(2))
+    np.testing.assert_allclose(drawn_by(weights, SEVERAL, pictures, mixture.repeat(2, 0)), expected, atol=1e-5)
+    other = drawn_by(weights, SEVERAL, pictures, mixture[:, ::-1].repeat(2, 0))
     assert float(jnp.abs(other - expected).max()) > 0.01
 
 
 def test_each_picture_of_a_batch_has_its_own_style_and_statistics():
     weights, pictures = varied(SEVERAL), noise(2, 16, 16, 3)
-    together = transform(weights, SEVERAL, pictures, jnp.eye(2))
+    together = drawn_by(weights, SEVERAL, pictures, jnp.eye(2))
     for i in range(2):
-        same = transform(weights, SEVERAL, jnp.stack([pictures[i]] * 2), only(2, 2, i))
+        same = drawn_by(weights, SEVERAL, jnp.stack([pictures[i]] * 2), only(2, 2, i))
         np.testing.assert_allclose(together[i], same[0], atol=1e-5)
 
 
@@ -215,26 +216,26 @@ def test_batch_norm_keeps_running_statistics():
     np.testing.assert_allclose(running["conv_in.variance"], variance, rtol=1e-4)
     # After many such batches they are the batch's own, and applying the network is what training did.
     settled = {name: (new - (1 - MOMENTUM) * weights[name]) / MOMENTUM for name, new in running.items()}
-    drawn = transform({**weights, **settled}, config, pictures, only(4))
+    drawn = drawn_by({**weights, **settled}, config, pictures, only(4))
     np.testing.assert_allclose(drawn, trained_on, atol=0.1)  # but for n - 1 in place of n
-    assert float(jnp.abs(transform(weights, config, pictures, only(4)) - trained_on).max()) > 0.5
+    assert float(jnp.abs(drawn_by(weights, config, pictures, only(4)) - trained_on).max()) > 0.5
 
 
 @pytest.mark.parametrize(("output", "low", "high"), [("none", -1e9, 1e9), ("clamp", 0, 1), ("sigmoid", 0, 1)])
 def test_output_function_holds_the_colours(output, low, high):
     config = TransformConfig(output_fn=output, **SMALL)
     weights = {n: 3 * w if n.startswith("conv_out") else w for n, w in varied(config).items()}
-    drawn = transform(weights, config, noise(2, 16, 16, 3), only(2))
+    drawn = drawn_by(weights, config, noise(2, 16, 16, 3), only(2))
     assert low <= float(drawn.min()) and float(drawn.max()) <= high
     assert output != "none" or not 0 <= float(drawn.min()) <= float(drawn.max()) <= 1
-    first = transform(init_weights(config, 0), config, noise(2, 16, 16, 3), only(2))
+    first = drawn_by(init_weights(config, 0), config, noise(2, 16, 16, 3), only(2))
     assert abs(float(first.mean()) - 0.5) < 0.3  # begins at grey, where a clamp lets gradients through
 
 
 def test_bfloat16_is_near_float32():
     half = TransformConfig(dtype="bfloat16", **SMALL)
     weights, pictures = varied(half), noise(2, 16, 16, 3)
-    apart = jnp.abs(transform(weights, ALONE, pictures, only(2)) - transform(weights, half, pictures, only(2)))
+    apart = jnp.abs(drawn_by(weights, ALONE, pictures, only(2)) - drawn_by(weights, half, pictures, only(2)))
     assert 0 < float(apart.mean()) < 0.05
 
 

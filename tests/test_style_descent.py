@@ -119,6 +119,7 @@ def test_tiles_that_own_nothing_are_refused():
         cut((1030, 1024), 512, 80)
 
 
+@jax.jit
 def target_slope(canvas):
     target = 0.25 + 0.5 * jnp.linspace(0, 1, canvas.size[1])[None, :, None]
 

@@ -143,9 +143,9 @@ def test_true_channels_are_asked_for_and_only_what_is_needed_is_read(tmp_path):
             arrays[f"features.{place}.bias"] = np.asarray(weights["bias"])
     arrays["features.7.weight"][0, 0, 0, 0] = np.nan
     save_file(arrays, tmp_path / "vgg16.safetensors")
-    network = load_network(tmp_path / "vgg16.safetensors", layers=["pool1", "relu2_1"], padding="replicate", remat=True)
+    network = load_network(tmp_path / "vgg16.safetensors", layers=["pool1", "relu2_1"], padding="replicate")
     assert list(network.weights) == ["conv1_1", "conv1_2", "conv2_1"]
-    assert (network.config.name, network.config.padding, network.config.remat) == ("vgg16", "replicate", True)
+    assert (network.config.name, network.config.padding) == ("vgg16", "replicate")
     assert network.features(jnp.ones((1, 8, 8, 3)), ("relu2_1",))["relu2_1"].shape == (1, 4, 4, 128)
     with pytest.raises(PixaceError, match=r"features.7.weight holds values that are no finite numbers"):
         load_network(tmp_path / "vgg16.safetensors")

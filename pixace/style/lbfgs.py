@@ -16,7 +16,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-MEMORY = 20  # pairs: more take fewer steps late, and as much room as a picture and its gradient each
+# Pairs that are remembered. More take fewer steps late; each takes the room of a picture and its gradient.
+MOST_PAIRS, LEAST_PAIRS, ROOM = 60, 10, 2**29  # ROOM in bytes
 ARMIJO = 1e-4  # share of the promised decrease that is enough
 TRIALS = 8  # of one step
 FIRST_CHANGE = 0.05  # largest change of a value in the very first trial, where nothing is known of the scale
@@ -29,7 +30,7 @@ Project = Callable[[jax.Array], jax.Array]
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["x", "figures", "gradient", "moves", "changes", "scales"],
+    data_fields=["x", "figures", "gradient", "moves", "changes", "scales", "newest"],
     meta_fields=[],
 )
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ class LbfgsState:
 
     Attributes:
         x: (N,); figures and gradient are those of x, the first figure being the loss.
-        moves, changes: (M, N), how x and then the gradient changed in the last steps, newest first.
+        moves, changes: (M, N), how x and then the gradient changed in the last steps; each new pair takes the place
+            of the oldest one.
         scales: (M,), 1 / (move . change); 0 where there is no pair.
+        newest: int32, the place of the newest pair.
     """
 
     x: jax.Array
@@ -48,13 +51,15 @@ class LbfgsState:
     moves: jax.Array
     changes: jax.Array
     scales: jax.Array
+    newest: jax.Array
 
 
-def start(x: jax.Array, evaluate: Evaluate, memory: int = MEMORY) -> LbfgsState:
+def start(x: jax.Array, evaluate: Evaluate) -> LbfgsState:
     """The state at x (N,), after one evaluation."""
     figures, gradient = evaluate(x)
-    empty = jnp.zeros((memory, x.size), x.dtype)
-    return LbfgsState(x, figures, gradient, empty, empty, jnp.zeros(memory, x.dtype))
+    pairs = min(max(ROOM // (2 * x.nbytes), LEAST_PAIRS), MOST_PAIRS)
+    moves, changes = (jnp.zeros((pairs, x.size), x.dtype) for _ in range(2))  # apart: both are given away
+    return LbfgsState(x, figures, gradient, moves, changes, jnp.zeros(pairs, x.dtype), jnp.int32(0))
 
 
 def step(state: LbfgsState, evaluate: Evaluate, project: Project, rate: float | None = None) -> LbfgsState:
@@ -100,34 +105,41 @@ def _aim(state: LbfgsState, free: jax.Array) -> tuple[jax.Array, jax.Array, jax.
 
 def _direction(state: LbfgsState, gradient: jax.Array) -> jax.Array:
     """Minus the gradient times the inverse Hessian that the pairs tell (the two loops of Nocedal 1980)."""
-    pairs = range(len(state.scales))
-    rest, shares = gradient, []
-    for i in pairs:
-        shares.append(state.scales[i] * jnp.vdot(state.moves[i], rest))
-        rest = rest - shares[i] * state.changes[i]
-    square = jnp.vdot(state.changes[0], state.changes[0])
-    known = (state.scales[0] > 0) & (square > 0)
-    rest = rest * jnp.where(known, 1 / jnp.where(known, state.scales[0] * square, 1), 1)
-    for i in reversed(pairs):
-        rest = rest + (shares[i] - state.scales[i] * jnp.vdot(state.changes[i], rest)) * state.moves[i]
-    return -rest
+    pairs = len(state.scales)
+    order = (state.newest - jnp.arange(pairs)) % pairs  # newest first
+
+    def back(rest: jax.Array, i: jax.Array) -> tuple[jax.Array, jax.Array]:
+        share = state.scales[i] * jnp.vdot(state.moves[i], rest)
+        return rest - share * state.changes[i], share
+
+    def forth(rest: jax.Array, pair: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        i, share = pair
+        return rest + (share - state.scales[i] * jnp.vdot(state.changes[i], rest)) * state.moves[i], None
+
+    rest, shares = jax.lax.scan(back, gradient, order)
+    change, scale = state.changes[state.newest], state.scales[state.newest]
+    square = jnp.vdot(change, change)
+    known = (scale > 0) & (square > 0)
+    rest = rest * jnp.where(known, 1 / jnp.where(known, scale * square, 1), 1)
+    return -jax.lax.scan(forth, rest, (order, shares), reverse=True)[0]
 
 
-@jax.jit
 def _moved(state: LbfgsState, x: jax.Array, figures: jax.Array, gradient: jax.Array) -> LbfgsState:
-    """The state at x; the pair of this step is remembered if it tells a curvature."""
+    """The state at x; the pair of this step is remembered if it tells a curvature. Pairs of `state` are given away."""
     move, change = x - state.x, gradient - state.gradient
+    kept = _remember(state.moves, state.changes, state.scales, state.newest, move, change)
+    return LbfgsState(x, figures, gradient, *kept)
+
+
+@partial(jax.jit, donate_argnums=(0, 1))
+def _remember(
+    moves: jax.Array, changes: jax.Array, scales: jax.Array, newest: jax.Array, move: jax.Array, change: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     product = jnp.vdot(move, change)
     good = product > LEAST_CURVATURE * jnp.linalg.norm(move) * jnp.linalg.norm(change)
+    place = jnp.where(good, (newest + 1) % len(scales), newest)
 
-    def put(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(good, jnp.concatenate([new[None], old[:-1]]), old)
+    def put(values: jax.Array, new: jax.Array) -> jax.Array:
+        return values.at[place].set(jnp.where(good, new, values[place]))
 
-    return LbfgsState(
-        x,
-        figures,
-        gradient,
-        put(move, state.moves),
-        put(change, state.changes),
-        put(1 / jnp.where(good, product, 1), state.scales),
-    )
+    return put(moves, move), put(changes, change), put(scales, 1 / jnp.where(good, product, 1)), place

@@ -46,14 +46,27 @@ def moments(features: jax.Array, weight: jax.Array | None = None, total: float |
     """
     rows = features.reshape(-1, features.shape[-1])
     if weight is None:
-        weighted, count = rows, jnp.float32(len(rows))
-    else:  # a product of bfloat16 would be rounded
-        rows = rows.astype(jnp.float32)
-        weighted = rows * weight.reshape(-1, 1)
-        count = weight.sum(dtype=jnp.float32)
-    second = jnp.matmul(weighted.T, rows, precision="highest", preferred_element_type=jnp.float32)
+        first, second, count = rows.sum(0, dtype=jnp.float32), _products(rows), jnp.float32(len(rows))
+    else:  # in float32: weighted values in bfloat16 would be rounded
+        rows, weight = rows.astype(jnp.float32), weight.reshape(-1, 1)
+        weighted = jnp.sqrt(weight) * rows
+        first, second, count = (weight * rows).sum(0), _products(weighted), weight.sum(dtype=jnp.float32)
     share = 1 / jnp.maximum(count if total is None else total, jnp.finfo(jnp.float32).tiny)
-    return Moments(share * weighted.sum(0, dtype=jnp.float32), share * second)
+    return Moments(share * first, share * second)
+
+
+@jax.custom_vjp
+def _products(rows: jax.Array) -> jax.Array:
+    """The sum of f f^T over rows (N, C), float32 (C, C)."""
+    return jnp.matmul(rows.T, rows, precision="highest", preferred_element_type=jnp.float32)
+
+
+def _slope_of_products(rows: jax.Array, slope: jax.Array) -> tuple[jax.Array]:
+    """By hand it is one product; two come of taking each of the factors as a variable of its own."""
+    return (jnp.matmul(rows, slope + slope.T, precision="highest").astype(rows.dtype),)
+
+
+_products.defvjp(lambda rows: (_products(rows), rows), _slope_of_products)
 
 
 def mix(styles: Sequence[Moments], weights: Sequence[float]) -> Moments:

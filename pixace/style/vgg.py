@@ -15,6 +15,7 @@ from jax import lax
 from pixace.errors import ConfigError
 from pixace.fields import check_choices, option, require
 from pixace.style.layers import GRID, NETWORKS, block_of, deepest, layer_names, stride
+from pixace.style.winograd import convolve
 
 Weights = dict[str, dict[str, jax.Array]]  # {"conv1_1": {"kernel": (3, 3, in, out), "bias": (out,)}, ...}
 
@@ -40,7 +41,6 @@ class NetworkConfig:
         "torchvision", "the colours that the weights were trained on", ("torchvision", "caffe", "none")
     )
     dtype: str = option("float32", "number format of the maps", ("float32", "bfloat16"))
-    remat: bool = option(False, "compute each block anew for the gradient: a little less memory, more time")
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -94,8 +94,7 @@ def features(
     for block in range(1, block_of(last) + 1):
         own = {name: weights[name] for name in needed if block_of(name) == block}
         wanted = tuple(name for name in layers if block_of(name) == block)
-        run = partial(_block, block=block, wanted=wanted, last=last, config=config)
-        values, maps = (jax.checkpoint(run) if config.remat else run)(own, values)
+        values, maps = _block(own, values, block=block, wanted=wanted, last=last, config=config)
         found.update(maps)
     return {layer: found[layer] for layer in layers}
 
@@ -142,12 +141,11 @@ def _block(
 
 def _convolve(values: jax.Array, weights: dict[str, jax.Array], padding: str, dtype: str) -> jax.Array:
     """A 3x3 convolution of values (B, h, w, in) that keeps their size."""
-    edges = ((1, 1), (1, 1))
-    if padding == "replicate":
-        values, edges = jnp.pad(values, ((0, 0), *edges, (0, 0)), mode="edge"), "VALID"
     kernel, bias = weights["kernel"].astype(dtype), weights["bias"].astype(dtype)
-    out = lax.conv_general_dilated(values, kernel, (1, 1), edges, dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    return out + bias
+    if padding == "zero":
+        return convolve(values, kernel) + bias
+    values = jnp.pad(values, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    return lax.conv_general_dilated(values, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")) + bias
 
 
 def pool(values: jax.Array, config: NetworkConfig) -> jax.Array:

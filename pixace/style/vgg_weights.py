@@ -30,7 +30,6 @@ def load_network(
     padding: str = "zero",
     preprocessing: str | None = None,
     dtype: str = "float32",
-    remat: bool = False,
     offline: bool | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Network:
@@ -42,7 +41,7 @@ def load_network(
             part of the convolutions) or with Keras's (`.npz`).
         layers: those that will be asked for; () for all that the file has.
         classifier: have fc6, fc7 and fc8, too, which take most of the space.
-        pooling, rescale, padding, dtype, remat: see `NetworkConfig`.
+        pooling, rescale, padding, dtype: see `NetworkConfig`.
         preprocessing: None for what the weights need: caffe with Keras's names, torchvision with others.
         offline: download nothing (default: as the environment says).
         say: takes lines for people (default: printed on standard error).
@@ -51,7 +50,7 @@ def load_network(
         ConfigError: an option or layer is not known.
         PixaceError: there is no such file, it is damaged or lacks layers, or the download fails.
     """
-    config = NetworkConfig("vgg19", pooling, rescale, padding, preprocessing or "torchvision", dtype, remat)
+    config = NetworkConfig("vgg19", pooling, rescale, padding, preprocessing or "torchvision", dtype)
     if source in NETWORKS:  # what is wrong is said before anything is downloaded
         _parsed(layers, str(source))
     path = _find(source, offline, say)
