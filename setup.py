@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 TFDS = ["tensorflow-datasets>=4.9.10", "array_record>=0.8.1"]
 PARQUET = "pyarrow>=18"
 PLOTS = "matplotlib>=3.8"
+FACES = "opencv-python-headless>=4.10,<5"  # from 4.10 with NumPy 2; OpenCV 5 has no cascades
 
 setup(
     name="pixace",
@@ -14,7 +15,7 @@ setup(
     description="Train and sample autoregressive image transformers: pixel after pixel, on JAX",
     license="Apache-2.0",
     packages=find_packages(include=["pixace", "pixace.*"]),
-    package_data={"pixace.zoo": ["*.json", "*.sha256.gz", "models/*/*"]},
+    package_data={"pixace.zoo": ["*.json", "*.sha256.gz", "models/*/*"], "pixace.style.ui": ["*.html"]},
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1",
@@ -35,6 +36,7 @@ setup(
         "tfds": TFDS,
         "parquet": [PARQUET],
         "plots": [PLOTS],  # figures of a canvas's layers
+        "faces": [FACES],  # pixace style --keep_faces
         "gdown": ["gdown>=6.5,<7"],  # the model on Google Drive
         # Trax's last release (2021) asks for no versions; it runs on these, with `pixace/trax_engine` round it.
         "trax": ["trax==1.4.1", "jax>=0.10.2,<0.11", "tensorflow==2.21.*", "tensorflow-text==2.21.*", "numpy<2.5"],
@@ -44,6 +46,7 @@ setup(
             *TFDS,
             PARQUET,
             PLOTS,
+            FACES,
         ],
     },
     entry_points={"console_scripts": ["pixace = pixace.cli.main:main"]},

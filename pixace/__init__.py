@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pixace.style.fast.apply import run_fast_style_transfer_batched
     from pixace.style.source_names import run_gatys_optimization
     from pixace.style.transfer import stylize
+    from pixace.style.unpaired.training import train_unpaired
     from pixace.tokenizer import Tokenizer
     from pixace.training.loop import train
     from pixace.training.trainer import Trainer, get_trainer
@@ -58,6 +59,7 @@ _HOMES = {
     "run_gatys_optimization": "pixace.style.source_names",
     "stylize": "pixace.style.transfer",
     "train": "pixace.training.loop",
+    "train_unpaired": "pixace.style.unpaired.training",
 }
 
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "run_gatys_optimization",
     "stylize",
     "train",
+    "train_unpaired",
 ]
 
 

@@ -81,12 +81,12 @@ WITHOUT_JAX = [
         "threads",
     ),
     *("canvas.kinds", "canvas.sizes"),
-    *(f"style.{name}" for name in ("layers", "options", "naming", "stored", "torch_files", "weight_files")),
+    *(f"style.{name}" for name in ("faces", "layers", "options", "naming", "stored", "torch_files", "weight_files")),
     *("locks", "trax_files", "inert_pickle", "devices", "models.table", "ops.blocking", ""),
 ]
 FOLDERS_WITHOUT_JAX = ("cli", "fetching", "planning", "sources", "zoo")
 HEAVY = {"jax", "jaxlib", "optax", "orbax", "tensorflow", "torch", "trax", "tensorboardX"}
-HEAVY |= {"tensorflow_datasets", "array_record", "pyarrow"}
+HEAVY |= {"tensorflow_datasets", "array_record", "pyarrow", "cv2"}
 
 
 @cache

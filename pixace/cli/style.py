@@ -15,12 +15,13 @@ from pixace.errors import ConfigError
 from pixace.folders import expanded
 
 # Words that may follow `pixace style`: each has a module of its own.
-COMMANDS = {"train": "style_train", "apply": "style_apply"}
+COMMANDS = {"train": "style_train", "apply": "style_apply", "unpaired": "style_unpaired", "ui": "style_ui"}
 
 ABOUT = (
     "Make a picture with the content of one picture and the style of others. With --content alone the picture is "
     "found again from what the network sees of it, with --style alone a texture of the style. Networks that learn a "
-    "style once and apply it at once: pixace style train, pixace style apply."
+    "style once and apply it at once: pixace style train, pixace style apply; pictures of two kinds that are made "
+    "into each other: pixace style unpaired."
 )
 SOURCE = "names of the source project"
 

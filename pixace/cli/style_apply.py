@@ -1,7 +1,9 @@
 """`pixace style apply`"""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from pixace import devices
 from pixace.cli.flags import FlagSet
@@ -11,7 +13,8 @@ from pixace.errors import ConfigError
 from pixace.folders import expanded
 
 ABOUT = (
-    "Redraw pictures with a network that `pixace style train` made, in one pass and at any size. The results are "
+    "Redraw pictures with a network that `pixace style train` or `pixace style unpaired` made, in one pass and at any "
+    "size. The results are "
     "OUT_DIR/NAME_MODEL.png; pictures that cannot be read are told and left out."
 )
 
@@ -28,6 +31,8 @@ def make_flags() -> FlagSet:
     flags.add_alias("img_size", "image_size")
     flags.add("style_index", None, int | None, "of several styles, the one to draw in, counted from 0 [0]")
     flags.add("style_weights", None, str | None, "of several styles, the share of each, such as 0.3,0.7")
+    backward = "of a network for unpaired translation: from its pictures B to those of A, not from A to B"
+    flags.add("backward", False, bool, backward)
     flags.add("batch_size", 4, int, "pictures of one size that are computed together")
     flags.add("device", "auto", str, "gpu and tpu fail where there is none", choices=devices.DEVICES)
     return flags
@@ -48,23 +53,42 @@ def run(arguments: Sequence[str]) -> int:
     import jax
 
     from pixace.progress import Bar
-    from pixace.style.fast.apply import apply_style, style_mixture
-    from pixace.style.fast.model import load_model
 
     found = devices.find_devices(options["device"])
     with jax.default_device(found[0]):
-        model = load_model(options["model"], options["weights_dir"])
-        mixture = style_mixture(model, options["style_index"], weights)
+        apply = _loaded(options, weights)
         print(devices.describe(found[:1]), file=sys.stderr)
         devices.warn_of_idle_gpu(found)
-        sizes = {name: options[name] for name in ("image_size", "batch_size")}
         with Bar("styling") as bar:
-            done = apply_style(model, pictures, options["out_dir"], mixture=mixture, progress=bar, **sizes)
+            done = apply(sources=pictures, progress=bar)
     for name, why in done.skipped:
         print(f"skipped {why if name in why else f'{name}: {why}'}", file=sys.stderr)
     told = f", {len(done.skipped)} could not be read" if done.skipped else ""
     print(f"saved {len(done.saved)} pictures in {options['out_dir']}{told}")
     return 0 if done.saved else 1
+
+
+def _loaded(options: dict[str, Any], weights: list[float] | None) -> Callable[..., Any]:
+    """What redraws pictures with the network that is asked for, whichever kind it is of."""
+    from pixace.style.fast.apply import apply_style, style_mixture
+    from pixace.style.fast.model import load_model
+    from pixace.style.unpaired.model import apply_unpaired, is_unpaired, load_unpaired
+
+    where = options["model"], options["weights_dir"]
+    if is_unpaired(*where):
+        if weights is not None or options["style_index"] is not None:
+            raise ConfigError(f"{options['model']} has no styles: leave out --style_index and --style_weights")
+        translation = load_unpaired(*where)
+        ready = partial(apply_unpaired, translation, backward=options["backward"])
+    else:
+        model = load_model(*where)
+        if options["backward"]:
+            raise ConfigError(f"{options['model']} has no way back: --backward is for those of `pixace style unpaired`")
+        ready = partial(apply_style, model, mixture=style_mixture(model, options["style_index"], weights))
+
+    return partial(
+        ready, out_dir=options["out_dir"], image_size=options["image_size"], batch_size=options["batch_size"]
+    )
 
 
 def _numbers(text: str) -> list[float]:

@@ -13,6 +13,7 @@ from pixace.canvas.resizing import resize
 from pixace.fields import require
 from pixace.opening import PictureSource, open_picture
 from pixace.style.colour import grey_pair, keep_luminance, match_colours
+from pixace.style.faces import LONGEST, Box, face_mask, find_faces
 from pixace.style.options import StyleOptions
 from pixace.style.scales import scale_sizes, size_at
 from pixace.style.tiles import GRID
@@ -29,12 +30,14 @@ class Scene:
         styles: (h, w, 3) each.
         masks: (H, W) each, one for each style; or None.
         style_masks: (h, w) each, one for each style; or None.
+        faces: (H, W), where the content's faces are kept; or None.
     """
 
     content: np.ndarray | None
     styles: list[np.ndarray]
     masks: list[np.ndarray] | None
     style_masks: list[np.ndarray] | None
+    faces: np.ndarray | None
 
 
 class Material:
@@ -43,6 +46,7 @@ class Material:
     Attributes:
         size: (H, W) of the result.
         weights: of the styles.
+        faces: boxes of the content's faces that are kept, as parts of the result; () where none is asked for.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Material:
         self.weights = options.weights_of_styles(len(styles))
         for name, given in (("mask", masks), ("style_mask", style_masks)):
             require(not given or len(given) == len(styles), f"{len(given)} of --{name} for {len(styles)} styles")
+        require(content is not None or not options.keep_faces, "--keep_faces needs a content picture")
         require(content is not None or options.color == "style", f"--color={options.color} needs a content picture")
         self.content = None if content is None else open_picture(content)
         self.styles = [open_picture(style) for style in styles]
@@ -77,6 +82,9 @@ class Material:
         edges = options.edges
         shape = (1, 1) if self.content is None else (self.content.height, self.content.width)
         self.size = size_at(edges, shape) if isinstance(edges, int) else edges
+        self.faces: tuple[Box, ...] = ()
+        if options.keep_faces and self.content is not None:
+            self.faces = self._find_faces(self.content)
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -100,7 +108,8 @@ class Material:
             _array(_resized(mask, (style.shape[0], style.shape[1])))
             for mask, style in zip(self.style_masks, styles, strict=bool(self.style_masks))
         ]
-        return Scene(content, styles, masks or None, style_masks or None)
+        faces = face_mask(self.faces, size) if self.faces else None
+        return Scene(content, styles, masks or None, style_masks or None, faces)
 
     def start(self, size: tuple[int, int], scene: Scene) -> np.ndarray:
         """The picture (H, W, 3) that the first scale starts from."""
@@ -128,6 +137,11 @@ class Material:
             cover = np.clip(cover, 0, 1)[..., None]
             picture = cover * picture + (1 - cover) * content
         return np.clip(picture, 0, 1).astype(np.float32)
+
+    def _find_faces(self, content: Image.Image) -> tuple[Box, ...]:
+        """Faces in what `fit` leaves of the content, before it stretches them."""
+        shape = self.size if self.options.fit == "crop" else (content.height, content.width)
+        return tuple(find_faces(self._fitted(content, size_at(min(LONGEST, max(content.size)), shape))))
 
     def _cuttable(self, size: tuple[int, int]) -> tuple[int, int]:
         """A size that windows can cover, where it needs several."""

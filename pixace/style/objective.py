@@ -1,5 +1,7 @@
 """What a stylised picture should be: near the content in its maps, near the style in their statistics, and smooth.
 
+Where faces are kept, their pixels are to be near to the content, too.
+
 Everything that is asked of a feature map is a sum over its positions. So a large picture is looked at in windows
 (`tiles`), one after the other, and once more for the gradient when the loss of all of them is known. The host goes
 through them: on a CPU, XLA computes convolutions inside its own loops three times as slowly.
@@ -34,6 +36,7 @@ class Terms:
         content, style: layers with weights.
         content_weight, style_weight, tv_weight: of the whole terms.
         content_distance, statistic, tv: kinds, as `StyleOptions` names them.
+        keep_faces: weight of the content's pixels where faces are; 0 where there is no such term.
     """
 
     network: NetworkConfig
@@ -45,6 +48,7 @@ class Terms:
     content_distance: str
     statistic: str
     tv: str
+    keep_faces: float = 0.0
 
     @property
     def content_layers(self) -> tuple[str, ...]:
@@ -56,8 +60,14 @@ class Terms:
         """Names of the style's layers, in the order of the network."""
         return ordered(name for name, _ in self.style)
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of what an `Objective` tells: `FIGURES` and, if they are kept, `faces`."""
+        return (*FIGURES, "faces") if self.keep_faces else FIGURES
+
 
 Sums = tuple[dict[str, Moments], dict[str, jax.Array]]  # by style layer (R, ...), by content layer ()
+Kept = tuple[jax.Array, jax.Array] | None  # pixels to be near to (H, W, 3), and how much each counts (H, W)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["targets", "weights"], meta_fields=[])
@@ -82,6 +92,7 @@ class Objective:
         styles: Sequence[Mapping[str, Moments]],
         weights: Sequence[float],
         masks: Sequence[np.ndarray] | None = None,
+        faces: np.ndarray | None = None,
     ):
         """What pictures are compared with.
 
@@ -95,6 +106,7 @@ class Objective:
             weights: of each style.
             masks: (H, W) in [0, 1] for each style, where in the result it is to be; None for all of them
                 everywhere, mixed.
+            faces: (H, W) in [0, 1], where the content's pixels are kept, where the terms say so.
 
         Raises:
             ConfigError: a mask is empty at some layer, or tiles are too small.
@@ -107,6 +119,9 @@ class Objective:
             for layer in terms.style_layers
         }
         self.styles = Styles(targets, jnp.asarray(shares, jnp.float32))
+        self.kept: Kept = None
+        if terms.keep_faces and content is not None and faces is not None:
+            self.kept = content, jnp.asarray(faces)
         self.windows = make_windows(terms.network.name, terms.content_layers, terms.style_layers, size, tile, masks)
         if content is not None and terms.content:
             seen = [_with_content(terms, network.weights, window, content) for window in self.windows]
@@ -114,12 +129,12 @@ class Objective:
             self.windows = [replace(window, scales=scales) for window in seen]
 
     def __call__(self, picture: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The `FIGURES` of a picture (H, W, 3), float32 (4,), and the gradient of its loss (H, W, 3)."""
+        """The terms' `figures` of a picture (H, W, 3), float32 (4,) or (5,), and the gradient of its loss (H, W, 3)."""
         terms, weights = self.terms, self.network.weights
         if len(self.windows) == 1:
-            return _whole(terms, weights, self.styles, self.windows[0], picture)
+            return _whole(terms, weights, self.styles, self.kept, self.windows[0], picture)
         sums = _summed(terms, weights, self.windows, picture)
-        figures, slopes, gradient = _loss_of_sums(terms, self.styles, sums, picture)
+        figures, slopes, gradient = _loss_of_sums(terms, self.styles, self.kept, sums, picture)
         for window in self.windows:
             gradient = _add_gradient(terms, weights, window, picture, slopes, gradient)
         return figures, gradient
@@ -168,8 +183,8 @@ def _cut(window: Window, picture: jax.Array) -> jax.Array:
     return jax.lax.dynamic_slice(picture, (window.start[0], window.start[1], 0), (*window.size, 3))
 
 
-def _figures(terms: Terms, styles: Styles, sums: Sums, picture: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The loss, and all `FIGURES`."""
+def _figures(terms: Terms, styles: Styles, kept: Kept, sums: Sums, picture: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The loss, and all figures."""
     measured, differences = sums
     content = sum((weight * differences[layer] for layer, weight in terms.content), start=jnp.float32(0))
     style = jnp.float32(0)
@@ -178,15 +193,22 @@ def _figures(terms: Terms, styles: Styles, sums: Sums, picture: jax.Array) -> tu
         style = style + weight * jnp.vdot(styles.weights, distances)
     rough = total_variation(picture, terms.tv) if terms.tv_weight else jnp.float32(0)
     loss = terms.content_weight * content + terms.style_weight * style + terms.tv_weight * rough
-    return loss, jnp.stack([loss, content, style, rough])
+    if kept is None:
+        return loss, jnp.stack([loss, content, style, rough])
+    pixels, mask = kept
+    # Divided by all positions, not by those of faces: a style pulls at each pixel with a share of 1 / (H W), so this
+    # way the two are in the same balance however large a face is and however many there are.
+    faces = content_distance("mse", picture, pixels, mask, mask.size)
+    loss = loss + terms.keep_faces * faces
+    return loss, jnp.stack([loss, content, style, rough, faces])
 
 
 @partial(jax.jit, static_argnums=0)
 def _whole(
-    terms: Terms, weights: Any, styles: Styles, window: Window, picture: jax.Array
+    terms: Terms, weights: Any, styles: Styles, kept: Kept, window: Window, picture: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     def loss(picture: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return _figures(terms, styles, _look(terms, weights, window, picture), picture)
+        return _figures(terms, styles, kept, _look(terms, weights, window, picture), picture)
 
     gradient, figures = jax.grad(loss, has_aux=True)(picture)
     return figures, gradient
@@ -205,9 +227,11 @@ def _sums_of(terms: Terms, weights: Any, window: Window, picture: jax.Array) -> 
 
 
 @partial(jax.jit, static_argnums=0)
-def _loss_of_sums(terms: Terms, styles: Styles, sums: Sums, picture: jax.Array) -> tuple[jax.Array, Sums, jax.Array]:
+def _loss_of_sums(
+    terms: Terms, styles: Styles, kept: Kept, sums: Sums, picture: jax.Array
+) -> tuple[jax.Array, Sums, jax.Array]:
     """The figures, and the gradient of the loss for the sums and, where they are held fast, for the picture."""
-    loss = partial(_figures, terms, styles)
+    loss = partial(_figures, terms, styles, kept)
     (slopes, gradient), figures = jax.grad(loss, argnums=(0, 1), has_aux=True)(sums, picture)
     return figures, slopes, gradient
 

@@ -102,6 +102,11 @@ class StyleOptions:
         ("squared", "absolute", "nine"),
     )
     tv_weight: float = option(2.0, "weight of the total variation, which smooths")
+    keep_faces: float = option(
+        0.0,
+        "weight of keeping the content's faces as they are; 20 is sensible, 80 leaves photographs, 0 is off; needs "
+        "pip install '.[faces]'",
+    )
     size: str = option("512", "longer edge of the result in pixels, or WIDTHxHEIGHT; the shape is the content's")
     fit: str = option("crop", "what --size=WIDTHxHEIGHT does to another shape", ("crop", "stretch"))
     style_scale: float = option(1.0, "size of the style pictures, 1 being that of the result: larger, larger strokes")
@@ -140,7 +145,7 @@ class StyleOptions:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name in ("content_weight", "style_weight", "tv_weight"):
+        for name in ("content_weight", "style_weight", "tv_weight", "keep_faces"):
             require(0 <= getattr(self, name) < math.inf, f"{name}={getattr(self, name)}: it must not be negative")
         for name in ("style_scale", "lr"):
             value = getattr(self, name)

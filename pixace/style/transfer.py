@@ -5,6 +5,7 @@ from what the one before has found, made larger, and adam's moments go with it.
 """
 
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from pixace.progress import Bar, Progress
 from pixace.style.descent import Descent, DescentState, begin, carried, result, step
 from pixace.style.layers import Weighted, ordered
 from pixace.style.material import Material, Scene
-from pixace.style.objective import FIGURES, Objective, Terms, measure
+from pixace.style.objective import Objective, Terms, measure
 from pixace.style.options import DEFAULT_LR, StyleOptions, make_options
 from pixace.style.vgg import Network
 from pixace.style.vgg_weights import load_network
@@ -45,7 +46,7 @@ class Step:
     Attributes:
         number, total: of all steps at all scales, from 1.
         size: (H, W) of this scale.
-        figures: loss, content, style and tv, by name.
+        figures: loss, content, style, tv and, where they are kept, faces, by name.
         picture: makes uint8 (H, W, 3), what has been found so far.
     """
 
@@ -85,7 +86,9 @@ def stylize(
     style_mask: Pictures = (),
     loaded: Network | None = None,
     on_step: Callable[[Step], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
     **given: Any,
 ) -> Stylized:
     """Make a picture with the content of one and the style of others.
@@ -101,7 +104,9 @@ def stylize(
         style_mask: for each style a picture of its shape, white where it is looked at.
         loaded: a network that is loaded already, instead of the one that `given` names.
         on_step: is told of every step.
+        stop: is asked before every step whether to end here, as Ctrl-C does: for calls from other threads.
         progress: takes the progress of the steps (default: a bar or lines on standard error).
+        say: takes a line about what was found in the content (default: to standard error).
         given: fields of `StyleOptions`.
 
     Raises:
@@ -124,11 +129,23 @@ def stylize(
         options.content_distance,
         options.statistic,
         options.tv,
+        options.keep_faces if material.faces else 0.0,
     )
+    if options.keep_faces:
+        (say or partial(print, file=sys.stderr, flush=True))(_told(len(material.faces)))
     lr = options.lr or (DEFAULT_LR[options.canvas] if options.optimizer == "adam" else None)
     descent = Descent(options.optimizer, lr, options.average)
     with StopSignals() as signals, Bar("stylizing") as bar:
-        run = _Run(material, network, terms, descent, tile, signals, on_step, progress or bar)
+        run = _Run(
+            material,
+            network,
+            terms,
+            descent,
+            tile,
+            lambda: signals.caught is not None or stop(),
+            on_step,
+            progress or bar,
+        )
         found = material.finish(run.go())
     return Stylized(found, run.steps, signals.caught, time.monotonic() - began)
 
@@ -145,6 +162,18 @@ def network_of(options: StyleOptions, layers: Sequence[str] = (), classifier: bo
         preprocessing=options.preprocessing,
         dtype=options.dtype,
     )
+
+
+def scales_of(material: Material) -> list[tuple[tuple[int, int], int]]:
+    """(H, W) of each scale and its steps, from the first on."""
+    sizes, count = material.sizes, material.options.steps
+    return [(size, 2 * count if i == 0 and len(sizes) > 1 else count) for i, size in enumerate(sizes)]
+
+
+def _told(count: int) -> str:
+    if not count:
+        return "no face found in the content, so --keep_faces keeps nothing"
+    return "1 face kept" if count == 1 else f"{count} faces kept"
 
 
 def _listed(pictures: Pictures) -> list[PictureSource]:
@@ -170,23 +199,22 @@ class _Run:
         terms: Terms,
         descent: Descent,
         tile: int,
-        signals: StopSignals,
+        stop: Callable[[], bool],
         on_step: Callable[[Step], None] | None,
         progress: Progress,
     ):
         self.material, self.network, self.terms, self.descent, self.tile = material, network, terms, descent, tile
-        self.signals, self.on_step, self.progress = signals, on_step, progress
+        self.stop, self.on_step, self.progress = stop, on_step, progress
         self.steps: list[dict[str, float]] = []
         self.state: DescentState | None = None
 
     def go(self) -> np.ndarray:
         """Descend; returns what was found, (H, W, 3)."""
-        sizes, count = self.material.sizes, self.material.options.steps
-        counts = [2 * count if i == 0 and len(sizes) > 1 else count for i in range(len(sizes))]
-        self.total = sum(counts)
-        for size, count in zip(sizes, counts, strict=True):
+        plan = scales_of(self.material)
+        self.total = sum(count for _, count in plan)
+        for size, count in plan:
             self._scale(size, count)
-            if self.signals.caught is not None:
+            if self.stop():
                 break
         return np.asarray(self._found())
 
@@ -201,7 +229,7 @@ class _Run:
         self.state = begun if self.state is None else carried(self.state, begun)
         waiting: jax.Array | None = None
         for _ in range(count):
-            if self.signals.caught is not None:
+            if self.stop():
                 break
             self.state, figures = step(self.descent, self.state, slope)
             if waiting is not None:  # a step's figures are read while the next one runs, so that no device waits
@@ -219,7 +247,7 @@ class _Run:
             if terms.style
         ]
         content = None if scene.content is None else jnp.asarray(scene.content)
-        return Objective(terms, network, size, tile, content, styles, self.material.weights, scene.masks)
+        return Objective(terms, network, size, tile, content, styles, self.material.weights, scene.masks, scene.faces)
 
     def _found(self) -> jax.Array:
         """What has been found so far, (H, W, 3)."""
@@ -228,7 +256,7 @@ class _Run:
 
     def _report(self, waiting: jax.Array, size: tuple[int, int]) -> None:
         """Tell of a step that is done; raises `PixaceError` where its loss is no number."""
-        figures: dict[str, float] = dict(zip(FIGURES, map(float, np.asarray(waiting)), strict=True))
+        figures: dict[str, float] = dict(zip(self.terms.figures, map(float, np.asarray(waiting)), strict=True))
         number = len(self.steps) + 1
         if not math.isfinite(figures["loss"]):
             raise PixaceError(f"the loss is {figures['loss']} at step {number}; try a lower --lr or lower weights")

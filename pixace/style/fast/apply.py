@@ -5,7 +5,7 @@ Legend: B pictures, H, W their size, S styles.
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +30,8 @@ from pixace.threads import in_threads
 
 LARGEST_EDGE = 16384  # pixels
 GROUPS = 4  # so many batches wait for more pictures of their size
+
+Redraw = Callable[[np.ndarray], jax.Array]
 
 
 class Applied(NamedTuple):
@@ -84,12 +86,35 @@ def apply_style(
         ConfigError: a number makes no sense.
         PixaceError: a folder holds no pictures, a result cannot be written, or there is not enough memory.
     """
+    shares = jnp.asarray(style_mixture(model, style_index=0) if mixture is None else mixture, jnp.float32)
+    return redraw_files(
+        lambda pictures: _redraw(model.weights, model.config.network, pictures, shares),
+        sources,
+        out_dir,
+        name=model.name,
+        metadata={"Software": "pixace", "model": model.name, "styles": _told(model, shares)},
+        image_size=image_size,
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def redraw_files(
+    redraw: Redraw,
+    sources: Sequence[str | os.PathLike],
+    out_dir: str | os.PathLike,
+    *,
+    name: str,
+    metadata: dict[str, str],
+    image_size: int | None,
+    batch_size: int,
+    progress: Progress,
+) -> Applied:
+    """The same with any network: `redraw` takes and gives uint8 (B, H, W, 3), `name` ends the names of results."""
     require(batch_size >= 1, f"batch_size={batch_size}: at least 1 is needed")
     good = image_size is None or 1 <= image_size <= LARGEST_EDGE
     require(good, f"image_size={image_size}: 1 to {LARGEST_EDGE} pixels are possible")
-    shares = jnp.asarray(style_mixture(model, style_index=0) if mixture is None else mixture, jnp.float32)
-    todo = _name_results(sources, expanded(out_dir), model.name)
-    metadata = {"Software": "pixace", "model": model.name, "styles": _told(model, shares)}
+    todo = _name_results(sources, expanded(out_dir), name)
     skipped: list[tuple[str, str]] = []
     saved: list[Path] = []
 
@@ -99,7 +124,7 @@ def apply_style(
     # Both ends are work for threads, so that the device does not wait for files.
     with (
         contextlib.closing(in_threads(partial(_read, image_size=image_size), todo)) as read,
-        contextlib.closing(in_threads(save, _styled(model, _readable(read, skipped), shares, batch_size))) as files,
+        contextlib.closing(in_threads(save, _styled(redraw, _readable(read, skipped), batch_size))) as files,
     ):
         for path in files:
             saved.append(path)
@@ -179,7 +204,7 @@ def _readable(
 
 
 def _styled(
-    model: FastModel, pictures: Iterable[tuple[Path, np.ndarray]], shares: jax.Array, batch_size: int
+    redraw: Redraw, pictures: Iterable[tuple[Path, np.ndarray]], batch_size: int
 ) -> Iterator[tuple[Path, np.ndarray]]:
     """The results, those of one size computed together."""
     waiting: dict[tuple[int, ...], list[tuple[Path, np.ndarray]]] = {}
@@ -187,19 +212,17 @@ def _styled(
         group = waiting.setdefault(pixels.shape, [])
         group.append((target, pixels))
         if len(group) == batch_size:
-            yield from _batch(model, waiting.pop(pixels.shape), shares)
+            yield from _batch(redraw, waiting.pop(pixels.shape))
         elif sum(map(len, waiting.values())) >= GROUPS * batch_size:
-            yield from _batch(model, waiting.pop(next(iter(waiting))), shares)
+            yield from _batch(redraw, waiting.pop(next(iter(waiting))))
     for group in waiting.values():
-        yield from _batch(model, group, shares)
+        yield from _batch(redraw, group)
 
 
-def _batch(
-    model: FastModel, group: list[tuple[Path, np.ndarray]], shares: jax.Array
-) -> Iterator[tuple[Path, np.ndarray]]:
+def _batch(redraw: Redraw, group: list[tuple[Path, np.ndarray]]) -> Iterator[tuple[Path, np.ndarray]]:
     pictures = np.stack([pixels for _, pixels in group])
     try:
-        results = np.asarray(_redraw(model.weights, model.config.network, pictures, shares))
+        results = np.asarray(redraw(pictures))
     except Exception as error:  # JAX's own kinds of error, by device
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -1,6 +1,7 @@
 """A trained network in its folder: `config.json` and `weights.safetensors`."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,18 +67,27 @@ def save_weights(folder: Path, weights: Weights, step: int) -> None:
 
 def load_weights(folder: Path, config: FastConfig) -> Weights:
     """Read `weights.safetensors`; raises `PixaceError` if it is missing, damaged or of another network."""
+    shapes = {name: weight.shape for name, weight in weight_table(config.network).items()}
+    return read_weights(folder, shapes, "pixace style train")
+
+
+def read_weights(folder: Path, shapes: Mapping[str, tuple[int, ...]], command: str) -> Weights:
+    """Read `weights.safetensors` with weights of these shapes, by name, float32; `command` trains such networks.
+
+    Raises:
+        PixaceError: the file is missing, damaged or of another network.
+    """
     file = folder / WEIGHTS
     if not file.exists():
-        raise PixaceError(f"{file} is missing: the network has no weights yet; go on with `pixace style train`")
+        raise PixaceError(f"{file} is missing: the network has no weights yet; go on with `{command}`")
     try:
         with safe_open(file, framework="numpy") as opened:
             found = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
         raise PixaceError(f"{file} is damaged ({error}); copy or train the network again") from None
-    table = weight_table(config.network)
-    for name in sorted(found.keys() | table.keys()):
+    for name in sorted(found.keys() | shapes.keys()):
         has = found[name].shape if name in found else "nothing"
-        needed = table[name].shape if name in table else "nothing"
+        needed = shapes.get(name, "nothing")
         if has != needed:
             raise PixaceError(f"{file} is of another network than {CONFIG}: {name} is {has}, not {needed}")
-    return {name: jnp.asarray(found[name], jnp.float32) for name in table}
+    return {name: jnp.asarray(found[name], jnp.float32) for name in shapes}

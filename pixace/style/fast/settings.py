@@ -2,9 +2,9 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pixace.checkpoints import CONFIG, STATES, WEIGHTS
 from pixace.errors import ConfigError, PixaceError
@@ -15,6 +15,9 @@ from pixace.style.fast.model import load_config
 # These may change when a run goes on; all others would make it another run.
 FREE = {"n_steps", "max_minutes", "save_minutes", "keep", "steps_per_sample", "n_samples"}
 PATHS = ("images", "network")
+
+Section = TypeVar("Section")
+Config = TypeVar("Config")
 
 
 def resolve(folder: Path, styles: Sequence[str], given: dict[str, Any]) -> FastConfig:
@@ -30,27 +33,81 @@ def resolve(folder: Path, styles: Sequence[str], given: dict[str, Any]) -> FastC
         ConfigError: for unknown names, and for values that contradict the folder's; says both.
         PixaceError: there are no pictures or no style, or the folder holds a network without its `config.json`.
     """
-    hints = hints_of(TransformConfig, FastTraining)
-    unknown = sorted(set(given) - set(hints) | set(given) & {"n_styles"})
-    require(not unknown, f"unknown training options: {', '.join(unknown)}")
-    given = {name: convert(hints[name], name, _plain(value)) for name, value in given.items()}
-    if (folder / CONFIG).exists():
-        try:
-            return _continued(folder, load_config(folder), styles, given)
-        except ConfigError:
-            if _holds_states(folder):
-                raise  # else nothing was saved yet: the run may begin anew with other values
-    elif _holds_states(folder):
-        raise PixaceError(
-            f"{folder} holds a network but no {CONFIG}: put that file back, or choose another --model to begin anew"
-        )
-    training = FastTraining(**_part(given, FastTraining))
+    given = typed(given, TransformConfig, FastTraining, but={"n_styles"})
+    begun = in_folder(folder, lambda: _continued(folder, load_config(folder), styles, given))
+    if begun is not None:
+        return begun
+    training = FastTraining(**part(given, FastTraining))
     if not styles:
         raise PixaceError("no style: give a picture of it as --style=PICTURE; several make a network of several styles")
     if training.images is None:
         raise PixaceError("no pictures to train on: give a folder or archive of any photographs as --images=FOLDER")
-    network = TransformConfig(**_part(given, TransformConfig), n_styles=len(styles))
+    network = TransformConfig(**part(given, TransformConfig), n_styles=len(styles))
     return FastConfig(network, training, tuple(styles))
+
+
+def typed(given: dict[str, Any], *sections: type, but: Set[str] = frozenset()) -> dict[str, Any]:
+    """What was given for the fields of configuration classes, as values of their types.
+
+    Raises:
+        ConfigError: there is no such field, or it is one of `but`; or the value is of another type.
+    """
+    hints = hints_of(*sections)
+    unknown = sorted(set(given) - set(hints) | set(given) & but)
+    require(not unknown, f"unknown training options: {', '.join(unknown)}")
+    return {name: convert(hints[name], name, _plain(value)) for name, value in given.items()}
+
+
+def in_folder(folder: Path, load: Callable[[], Config]) -> Config | None:
+    """What `load` makes of the run in a folder, or None where a run may begin.
+
+    Raises:
+        ConfigError: of `load`, unless nothing was saved yet: then the run may begin anew with other values.
+        PixaceError: the folder holds a network without its `config.json`.
+    """
+    if (folder / CONFIG).exists():
+        try:
+            return load()
+        except ConfigError:
+            if _holds_states(folder):
+                raise
+    elif _holds_states(folder):
+        raise PixaceError(
+            f"{folder} holds a network but no {CONFIG}: put that file back, or choose another --model to begin anew"
+        )
+    return None
+
+
+def go_on(folder: Path, saved: Section, given: dict[str, Any], free: Set[str], paths: Collection[str] = ()) -> Section:
+    """A section of the configuration of a run that goes on: as it was saved, but for what may change.
+
+    Args:
+        folder: the run's.
+        saved: what `config.json` says.
+        given: what was asked for; fields of other sections are left alone.
+        free: names of the fields that may change.
+        paths: names of those that are the same where they lead to the same file.
+
+    Raises:
+        ConfigError: another field was to change; says both values.
+    """
+    own = part(given, type(saved))
+    for name, value in own.items():
+        before = getattr(saved, name)
+        same = before == value or (name in paths and value and before and same_files([before], [value]))
+        if name not in free and not same:
+            _refuse(folder, name, before, value)
+    return dataclasses.replace(saved, **{name: value for name, value in own.items() if name in free})  # type: ignore[type-var]
+
+
+def part(given: dict[str, Any], section: type) -> dict[str, Any]:
+    """What was given for one configuration class."""
+    return {name: value for name, value in given.items() if name in hints_of(section)}
+
+
+def same_files(before: Sequence[str], now: Sequence[str]) -> bool:
+    """Whether two lists of paths lead to the same files, in the same order."""
+    return [Path(name).resolve() for name in before] == [Path(name).resolve() for name in now]
 
 
 def _plain(value: Any) -> Any:
@@ -61,25 +118,11 @@ def _holds_states(folder: Path) -> bool:
     return (folder / WEIGHTS).exists() or any(entry.name.isdigit() for entry in (folder / STATES).glob("*"))
 
 
-def _part(given: dict[str, Any], section: type) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name in hints_of(section)}
-
-
 def _continued(folder: Path, saved: FastConfig, styles: Sequence[str], given: dict[str, Any]) -> FastConfig:
-    if styles and not _same_files(saved.styles, styles):
+    if styles and not same_files(saved.styles, styles):
         _refuse(folder, "style", ", ".join(saved.styles), ", ".join(styles))
-    for section in (saved.network, saved.training):
-        for name, value in _part(given, type(section)).items():
-            before = getattr(section, name)
-            same = before == value or (name in PATHS and value and before and _same_files([before], [value]))
-            if name not in FREE and not same:
-                _refuse(folder, name, before, value)
-    changes = {name: value for name, value in given.items() if name in FREE}
-    return dataclasses.replace(saved, training=dataclasses.replace(saved.training, **changes))
-
-
-def _same_files(before: Sequence[str], now: Sequence[str]) -> bool:
-    return [Path(name).resolve() for name in before] == [Path(name).resolve() for name in now]
+    network, training = (go_on(folder, section, given, FREE, PATHS) for section in (saved.network, saved.training))
+    return dataclasses.replace(saved, network=network, training=training)
 
 
 def _refuse(folder: Path, name: str, before: Any, now: Any) -> None:
