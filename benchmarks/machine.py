@@ -11,6 +11,7 @@ from typing import Any
 from pixace.planning.machine import processor
 
 LIBRARIES = ("numpy", "pillow", "scikit-image", "jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "trax")
+LIBRARIES += ("torch",)
 RESULTS = Path(os.environ.get("OUT") or Path(__file__).resolve().parent / "results")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"  # pictures beside the checkout, never in it
 

@@ -39,7 +39,7 @@ def make_flags() -> argparse.Namespace:
     def listed(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
         return lambda text: [kind(part) for part in text.split(",")]
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--evaluations", type=int, default=500, help="of the loss, by torch; the source's 50 times 10")
     parser.add_argument("--steps", type=int, default=450, help="of ours, at most")

@@ -19,7 +19,7 @@ COMMANDS = {
     "predict": "draw new pictures, or complete prompts, with a trained model",
     "evaluate": "measure a model: likelihood, bits a dimension, quality of what it draws, copies",
     "refine": "make large, sharp pictures of small drawings",
-    "style": "one picture in the style of others, and networks that learn one (style train, apply, unpaired), a page (style ui)",
+    "style": "one picture in the style of others, and networks that learn it (style train, apply, unpaired, ui)",
     "tokenize": "show pictures under several bit depths, with the loss of quality",
     "import": "make a model of Trax's model.pkl.gz, or of an exported file",
     "export": "write a model as one safetensors file, or as Trax loads it",
