@@ -69,9 +69,7 @@ def main() -> None:
     seconds, steps = by_optimisation(arguments.optimised)
     own = figures[str(arguments.optimised)]
     own |= {"optimisation": round(seconds, 1), "steps": steps, "ratio": round(seconds / own["network"], 1)}
-    print(
-        f"{arguments.optimised:5}  optimisation {seconds:.1f} s a picture, {steps} steps: {own['ratio']:.0f} times as long"
-    )
+    print(f"{arguments.optimised:5}  optimisation {seconds:.1f} s, {steps} steps: {own['ratio']:.0f} times as long")
     report("fast_style", {"sizes": figures})
 
 

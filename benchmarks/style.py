@@ -20,8 +20,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 from machine import DATA, report
+
+from pixace import devices
 
 try:
     import torch
@@ -141,6 +144,8 @@ def main() -> None:
     for needed in (ARRAYS, DATA / "photos" / arguments.content, DATA / "photos" / arguments.style):
         if not needed.exists():
             sys.exit(f"skipped: {needed} is not there")
+    devices.prepare("cpu")  # as every command does: what it asks of the allocator serves both sides
+    jax.config.update("jax_enable_compilation_cache", False)
     torch.set_num_threads(arguments.threads)
     each_step = step_times(arguments)
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4").strip()
@@ -21,6 +22,14 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 def own_cache(tmp_path_factory):
     """Tests neither read nor fill the user's cache; compiled programs are shared within the session."""
     os.environ["PIXACE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_programs():
+    """Compiled programs go with the file that needed them: each takes maps of memory, and Linux allows 65,530."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture
