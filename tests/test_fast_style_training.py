@@ -50,7 +50,7 @@ def material(tmp_path_factory):
 BOTH = ("rows.png", "columns.png")
 
 
-def quiet(name, folder, material, styles=BOTH, **options) -> tuple[run_module.FastResult, list[str]]:
+def quiet(name, folder, material, styles=BOTH, **options) -> tuple[run_module.Result, list[str]]:
     said: list[str] = []
     given = {**SHORT, "images": material / "photos", "network": material / "vgg19.npz", **options}
     progress = given.pop("progress", lambda done, total, text="": None)
@@ -243,7 +243,7 @@ def test_command_names_the_run_by_the_time_and_counts_a_signal(material, tmp_pat
 
     def train(name, styles, weights_dir, **options):
         given.update(options, name=name, styles=styles, weights_dir=weights_dir)
-        return run_module.FastResult(tmp_path, 1, None, signal.SIGINT)
+        return run_module.Result(tmp_path, 1, None, signal.SIGINT)
 
     monkeypatch.setattr("pixace.style.fast.training.train_fast_style", train)
     assert style_train.run(["--style=a.jpg", "--style", "b.jpg", "--style-weight", "1e4", "--noema"]) == 130

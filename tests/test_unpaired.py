@@ -179,6 +179,7 @@ def test_a_judgement_sees_a_patch_of_the_published_size(monkeypatch, layers, edg
     assert seen.any(0).sum() == seen.any(1).sum() == edge and seen.sum() == edge * edge
 
 
+@pytest.mark.subset
 def test_the_pool_fills_then_shows_old_pictures_half_of_the_time():
     picture = lambda number: np.full((2, 2, 2, 3), [[[[number]]], [[[number + 1]]]], np.float32)  # noqa: E731
     pool, shown, move = jnp.zeros((10, 2, 2, 3)), [], jax.jit(exchange)
@@ -194,6 +195,7 @@ def test_the_pool_fills_then_shows_old_pictures_half_of_the_time():
     assert len(set(shown[10:][old])) == old.sum()  # what was shown again has left the pool
 
 
+@pytest.mark.subset
 def test_the_learning_rate_is_constant_then_falls_to_nothing():
     training = UnpairedTraining(n_steps=100, n_decay=40, lr=0.1)
     rates = [float(learning_rate(training, step)) for step in (0, 59, 60, 80, 99, 100)]

@@ -3,14 +3,13 @@
 import dataclasses
 import json
 import math
-import typing
 from dataclasses import dataclass
-from typing import Any
 
 from pixace.errors import ConfigError
-from pixace.fields import check_choices, convert, option, require
+from pixace.fields import check_choices, option, require
 from pixace.style.layers import LAYER_SETS, Weighted, find_layer_set, parse_layers
 from pixace.style.options import STATISTICS
+from pixace.style.sections import read_section
 
 # Johnson's, which add up rather than being averaged, so that the usual weights of content and style hold.
 CONTENT_LAYERS: Weighted = (("relu3_3", 1.0),)
@@ -163,15 +162,7 @@ def from_json(text: str, where: str) -> FastConfig:
     good = isinstance(styles, list) and all(isinstance(style, str) for style in styles)
     require(good, f"{where}: styles={styles!r} is no list of names")
     try:
-        sections = (_section(TransformConfig, raw.get("network")), _section(FastTraining, raw.get("training")))
+        sections = (read_section(TransformConfig, raw.get("network")), read_section(FastTraining, raw.get("training")))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     return FastConfig(*sections, tuple(styles or ()))
-
-
-def _section(kind: type, raw: Any) -> Any:
-    hints = typing.get_type_hints(kind)
-    if not isinstance(raw, dict) or set(raw) != set(hints):
-        different = sorted(set(raw) ^ set(hints)) if isinstance(raw, dict) else ["all of it"]
-        raise ConfigError(f"the section for {kind.__name__} lacks or should not have: {', '.join(different)}")
-    return kind(**{name: convert(hints[name], name, value) for name, value in raw.items()})

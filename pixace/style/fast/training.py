@@ -1,23 +1,15 @@
 """Training of a network for fast style transfer: from pictures and styles to a model's folder."""
 
 import os
-import shutil
-import sys
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-import jax
-
-from pixace import devices as device_choice
-from pixace.checkpoints import CONFIG
-from pixace.errors import ConfigError
 from pixace.progress import Progress
 from pixace.style.fast.model import STYLE_MODELS
-from pixace.style.fast.run import FastResult, FastRun, Say
+from pixace.style.fast.run import FastRun
 from pixace.style.fast.settings import resolve
-from pixace.training.watch import FolderLock
+from pixace.style.loop import Result, Say
+from pixace.style.run_folder import run_in_folder
 
 
 def train_fast_style(
@@ -30,7 +22,7 @@ def train_fast_style(
     say: Say | None = None,
     progress: Progress | None = None,
     **given: Any,
-) -> FastResult:
+) -> Result:
     """Train a network that redraws pictures in a style, or go on with its training.
 
     Args:
@@ -47,25 +39,13 @@ def train_fast_style(
     Raises:
         ConfigError, PixaceError: with a line for people; what was saved before stays.
     """
-    if Path(model_name).name != model_name or model_name in ("", ".", ".."):
-        raise ConfigError(f"--model={model_name!r} must be a plain name; its folder lies in --weights_dir")
     styles = [os.fspath(each) for each in ([style] if isinstance(style, str | os.PathLike) else style)]
-    folder = Path(weights_dir) / model_name
-    existed = folder.exists()
-    resolve(folder, styles, given)  # a mistake in it is told before anything is made
-    lock = FolderLock(folder)
-    try:
-        say = say or partial(print, file=sys.stderr, flush=True)
-        config = resolve(folder, styles, given)  # again: another process may have begun the run
-        device_choice.prepare(device, deterministic)
-        devices = device_choice.find_devices(device)
-        say(device_choice.describe(devices[:1]))
-        device_choice.warn_of_idle_gpu(devices)
-        with jax.default_device(devices[0]):
-            return FastRun(folder, config, devices[0], say).go(progress)
-    except BaseException:
-        if not existed and not (folder / CONFIG).exists():  # it had not begun
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    finally:
-        lock.release()
+    return run_in_folder(
+        model_name,
+        weights_dir,
+        lambda folder: resolve(folder, styles, given),
+        lambda folder, config, place, say: FastRun(folder, config, place, say).go(progress),
+        device,
+        deterministic,
+        say,
+    )

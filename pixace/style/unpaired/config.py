@@ -4,10 +4,10 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from pixace.errors import ConfigError
-from pixace.fields import check_choices, convert, hints_of, option, require
+from pixace.fields import check_choices, option, require
+from pixace.style.sections import read_section
 
 KIND, FORMAT_VERSION = "unpaired", 1
 WIDEST, DEEPEST, LARGEST_EDGE = 512, 100, 4096
@@ -136,15 +136,7 @@ def from_json(text: str, where: str) -> UnpairedConfig:
     require(version == FORMAT_VERSION, f"{where}: format {version} is not known; this version reads {FORMAT_VERSION}")
     try:
         return UnpairedConfig(
-            _section(UnpairedNetworks, raw.get("network")), _section(UnpairedTraining, raw.get("training"))
+            read_section(UnpairedNetworks, raw.get("network")), read_section(UnpairedTraining, raw.get("training"))
         )
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-
-
-def _section(kind: type, raw: Any) -> Any:
-    hints = hints_of(kind)
-    if not isinstance(raw, dict) or set(raw) != set(hints):
-        different = sorted(set(raw) ^ set(hints)) if isinstance(raw, dict) else ["all of it"]
-        raise ConfigError(f"the section for {kind.__name__} lacks or should not have: {', '.join(different)}")
-    return kind(**{name: convert(hints[name], name, value) for name, value in raw.items()})

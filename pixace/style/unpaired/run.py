@@ -11,14 +11,14 @@ import jax
 import numpy as np
 from PIL import Image
 
-from pixace.checkpoints import WEIGHTS, StateStore
-from pixace.progress import Bar, Progress, duration
+from pixace.checkpoints import StateStore
+from pixace.progress import Bar, Progress
 from pixace.sheets import sheet
 from pixace.style.fast.network import Weights
+from pixace.style.loop import Loop, Result, Say, Work, first_state
 from pixace.style.unpaired.config import UnpairedConfig, UnpairedNetworks
 from pixace.style.unpaired.discriminator import discriminator_shapes
 from pixace.style.unpaired.generator import count_weights, generator_shapes
-from pixace.style.unpaired.loop import Loop, Result, Say, Work
 from pixace.style.unpaired.material import Material, load_material
 from pixace.style.unpaired.model import save_config, save_generators, translate
 from pixace.style.unpaired.step import METRICS, UnpairedState, init_state, train_step
@@ -34,17 +34,11 @@ def run(folder: Path, config: UnpairedConfig, device: Any, say: Say, progress: P
     network, training = config.network, config.training
     save = lambda state, step: save_generators(folder, shared(state), step)  # noqa: E731
     with contextlib.closing(StateStore(folder, training.keep)) as store:
-        state, facts, last = _first_state(store, config, device)
+        state, facts, last = first_state(store, lambda: init_state(network, training), device)
         work = Work(METRICS, lambda state, batch: train_step(network, training, state, *batch), lambda _: None, save)
         loop = Loop(folder, training, work, store, state, last, facts.get("minutes", 0.0), say)
         if loop.is_over:
-            if not (folder / WEIGHTS).exists():
-                save(state, last)
-            say(
-                f"{folder} is trained already: {last:,} steps in {duration(60 * loop.minutes)}; "
-                "give a larger --n_steps or --max_minutes to go on"
-            )
-            return Result(folder, last, None)
+            return loop.finished()
         material, warnings = load_material(training, folder)
         for line in warnings:
             say(line)
@@ -61,26 +55,12 @@ def run(folder: Path, config: UnpairedConfig, device: Any, say: Say, progress: P
             StopSignals() as signals,
             contextlib.closing(in_threads(_batch(material, config, device), itertools.count(last), 1)) as batches,
         ):
-            if last == 0:
-                tracker.text(0, "config", (folder / "config.json").read_text())
             return loop.go(batches, tracker, progress or bar, signals)
 
 
 def shared(state: UnpairedState) -> dict[str, Weights]:
     """The generators that people get: the average, where there is one."""
     return state.generators if state.average is None else state.average
-
-
-def _first_state(store: StateStore, config: UnpairedConfig, device: Any) -> tuple[UnpairedState, dict[str, float], int]:
-    """The state to go on from, what is known of it, and its step."""
-    last = store.latest()
-    if last is None:
-        # Put there, as batches and states that are restored are: else the second step would be compiled anew.
-        return jax.device_put(init_state(config.network, config.training), device), {}, 0
-    place = jax.sharding.SingleDeviceSharding(device)
-    like = jax.eval_shape(lambda: init_state(config.network, config.training))
-    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), like)
-    return *store.restore(last, like), last
 
 
 def _batch(material: Material, config: UnpairedConfig, device: Any) -> Callable[[int], tuple[jax.Array, jax.Array]]:

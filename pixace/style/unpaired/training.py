@@ -1,23 +1,14 @@
 """Training of networks for unpaired translation: from two folders of pictures to a model's folder."""
 
 import os
-import shutil
-import sys
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-import jax
-
-from pixace import devices as device_choice
-from pixace.checkpoints import CONFIG
-from pixace.errors import ConfigError
 from pixace.progress import Progress
 from pixace.style.fast.model import STYLE_MODELS
-from pixace.style.unpaired.loop import Result, Say
+from pixace.style.loop import Result, Say
+from pixace.style.run_folder import run_in_folder
 from pixace.style.unpaired.run import run
 from pixace.style.unpaired.settings import resolve
-from pixace.training.watch import FolderLock
 
 
 def train_unpaired(
@@ -49,25 +40,13 @@ def train_unpaired(
     Raises:
         ConfigError, PixaceError: with a line for people; what was saved before stays.
     """
-    if Path(model_name).name != model_name or model_name in ("", ".", ".."):
-        raise ConfigError(f"--model={model_name!r} must be a plain name; its folder lies in --weights_dir")
     given |= {name: source for name, source in (("a", a), ("b", b)) if source is not None}
-    folder = Path(weights_dir) / model_name
-    existed = folder.exists()
-    resolve(folder, given)  # a mistake in it is told before anything is made
-    lock = FolderLock(folder)
-    try:
-        say = say or partial(print, file=sys.stderr, flush=True)
-        config = resolve(folder, given)  # again: another process may have begun the run
-        device_choice.prepare(device, deterministic)
-        devices = device_choice.find_devices(device)
-        say(device_choice.describe(devices[:1]))
-        device_choice.warn_of_idle_gpu(devices)
-        with jax.default_device(devices[0]):
-            return run(folder, config, devices[0], say, progress)
-    except BaseException:
-        if not existed and not (folder / CONFIG).exists():  # it had not begun
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    finally:
-        lock.release()
+    return run_in_folder(
+        model_name,
+        weights_dir,
+        lambda folder: resolve(folder, given),
+        lambda folder, config, place, say: run(folder, config, place, say, progress),
+        device,
+        deterministic,
+        say,
+    )

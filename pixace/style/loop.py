@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from pixace.checkpoints import StateStore
+from pixace.checkpoints import CONFIG, WEIGHTS, StateStore
 from pixace.errors import PixaceError
 from pixace.progress import Progress, duration
 from pixace.sheets import save_picture
@@ -109,11 +109,23 @@ class Loop:
         most = self.length.max_minutes
         return self.step >= self.length.n_steps or (most is not None and self.minutes >= most)
 
+    def finished(self) -> Result:
+        """Say that there is nothing left to do; people get their weights if they lack them."""
+        if not (self.folder / WEIGHTS).exists():
+            self.work.save(self.state, self.step)
+        self.say(
+            f"{self.folder} is trained already: {self.step:,} steps in {duration(60 * self.minutes)}; "
+            "give a larger --n_steps or --max_minutes to go on"
+        )
+        return Result(self.folder, self.step, None)
+
     def go(self, batches: Iterator[Any], tracker: Tracker, progress: Progress, signals: StopSignals) -> Result:
         """Train. A step's figures are taken while the next one runs already, so that no device waits."""
         self.tracker, self.progress = tracker, progress
         began = saved = self.step
         self.started = self.clock = last_save = time.monotonic()
+        if began == 0:
+            tracker.text(0, "config", (self.folder / CONFIG).read_text())
         while True:
             stopped = signals.caught if self.step < self.length.n_steps else None  # at its end a run simply ends
             over = self.is_over and self.step > began
@@ -186,3 +198,14 @@ class Loop:
             spent = duration(60 * self.minutes)
             self.say(f"done: {self.step:,} steps in {spent}, loss {self.loss:.4g}; model in {self.folder}")
         return Result(self.folder, self.step, self.loss, stopped)
+
+
+def first_state(store: StateStore, init: Callable[[], Any], device: Any) -> tuple[Any, dict[str, float], int]:
+    """The state to go on from, on the device; what is known of it; and its step. `init` makes that of step 0."""
+    last = store.latest()
+    if last is None:
+        # Put there, as batches and states that are restored are: else the second step would be compiled anew.
+        return jax.device_put(init(), device), {}, 0
+    place = jax.sharding.SingleDeviceSharding(device)
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), jax.eval_shape(init))
+    return *store.restore(last, like), last
