@@ -185,6 +185,14 @@ def test_a_sweep_has_a_column_for_each_layer(pictures, weights, run):
     assert opened("sweep.png").width > 3 * 256
 
 
+def test_a_set_of_layers_wins_over_those_of_the_recipe(pictures, weights, run):
+    given = ("style", "--content=a.png", "--style=b.png", "--recipe=gatys", "--layers=shallow", f"--network={weights}")
+    code, _, err = run(*given)
+    assert code == 1 and "not enough for relu3_1, relu3_3;" in err, err  # the recipe asks for relu4_3
+    code, _, err = run(*given, "--sweep=relu1_1", "--size=24", "--steps=1", "--out=sweep.png")
+    assert code == 0, err
+
+
 def test_saliency_stands_beside_the_picture(pictures, weights, run):
     code, _, err = run(
         "style", "--content=a.png", "--saliency=relu2_1", f"--network={weights}", "--size=48", "--out=s.png"

@@ -203,6 +203,8 @@ class StyleOptions:
 def make_options(given: dict[str, Any]) -> StyleOptions:
     """The options that are given, over those of the recipe, over the defaults.
 
+    A set of layers that is given wins over layers that the recipe names.
+
     Raises:
         ConfigError: for an unknown name or a value that makes no sense.
     """
@@ -211,4 +213,5 @@ def make_options(given: dict[str, Any]) -> StyleOptions:
         raise ConfigError(f"{unknown[0]} is no option of style transfer; there are {', '.join(sorted(known))}")
     recipe = given.get("recipe", "pixace")
     require(recipe in RECIPES, f"recipe={recipe!r} is not known; choose one of {', '.join(RECIPES)}")
-    return StyleOptions(**{**RECIPES[recipe], **given})
+    layers: dict[str, Any] = {"content_layers": None, "style_layers": None} if "layers" in given else {}
+    return StyleOptions(**{**RECIPES[recipe], **layers, **given})

@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = dict(
 def sweep(
     content: PictureSource | None,
     styles: Sequence[PictureSource] = (),
-    layers: str = "all",
+    shown: str = "all",
     *,
     loaded: Network | None = None,
     progress: Progress | None = None,
@@ -42,7 +42,7 @@ def sweep(
     Args:
         content: the picture to find again; None for no such row.
         styles: the pictures whose texture is made; none for no such row.
-        layers: names with commas between, or `all`: every ReLU that the network at hand has.
+        shown: names of layers with commas between, or `all`: every ReLU that the network at hand has.
         loaded: a network that is loaded already.
         progress: takes the number of pictures that are done.
         given: fields of `StyleOptions`, over `SETTINGS`.
@@ -53,7 +53,7 @@ def sweep(
     settings = {**SETTINGS, **given}
     options = make_options(settings)
     require(content is not None or bool(styles), "a sweep needs a content picture, a style, or both")
-    named = () if layers == "all" else tuple(name for name, _ in parse_layers(layers, options.architecture))
+    named = () if shown == "all" else tuple(name for name, _ in parse_layers(shown, options.architecture))
     network = loaded or network_of(options, named)
     known = layer_names(network.config.name)
     chosen = named or tuple(n for n in known if n.startswith("relu") and n.replace("relu", "conv") in network.weights)

@@ -42,8 +42,6 @@ def describe_settings() -> dict[str, Any]:
 def parse_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings from JSON as fields of `StyleOptions`, all of the right types.
 
-    A set of layers that is chosen wins over the layers of the recipe.
-
     Raises:
         ConfigError: one is not offered, is of another type, or makes no sense.
     """
@@ -52,7 +50,5 @@ def parse_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"{unknown[0]} cannot be chosen here; {', '.join(names)} can")
     found = {name: convert(hints[name], name, value) for name, value in given.items()}
     require(found.get("init") in STARTS, f"init={found.get('init')!r}: content or noise is needed here")
-    if "layers" in found:
-        found |= {"content_layers": None, "style_layers": None}
     make_options(found)
     return found
