@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -24,6 +24,7 @@ from pixace.folders import write_atomically
 from pixace.models.spec import Parameters, abstract_parameters, from_named, named
 
 CONFIG, WEIGHTS, STATES = "config.json", "weights.safetensors", "checkpoints"
+Config = TypeVar("Config")
 PORTABLE = "pixace"  # entry of a safetensors file's metadata that makes it a whole model
 
 
@@ -45,9 +46,14 @@ def save_config(folder: Path, config: RunConfig) -> None:
 
 def load_config(folder: Path) -> RunConfig:
     """Read `config.json`; raises `ConfigError` naming what is wrong in it."""
+    return read_config(folder, from_json)
+
+
+def read_config(folder: Path, parse: Callable[[str, str], Config]) -> Config:
+    """What `parse` makes of the text and the name of `config.json`; raises `PixaceError` if it cannot be read."""
     file = folder / CONFIG
     try:
-        return from_json(file.read_text(encoding="utf8"), str(file))
+        return parse(file.read_text(encoding="utf8"), str(file))
     except (OSError, UnicodeDecodeError) as error:
         raise PixaceError(f"cannot read {file}: {error}") from None
 

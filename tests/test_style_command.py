@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_vgg import save_arrays
 from test_cli import answer
 
 from pixace import stylize
 from pixace.errors import ConfigError, PixaceError
 from pixace.sheets import read_metadata
 from pixace.style.source_names import run_gatys_optimization
-from pixace.style.vgg_weights import random_weights
 
 QUICK = ("--content_layers=relu2_1", "--style_layers=relu1_1,relu2_1", "--size=48", "--min_size=none", "--steps=12")
 
@@ -26,14 +26,7 @@ QUICK = ("--content_layers=relu2_1", "--style_layers=relu1_1,relu2_1", "--size=4
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """Weights as Keras names them, up to conv2_1."""
-    path = tmp_path_factory.mktemp("weights") / "small.npz"
-    arrays = {
-        f"block{name[4]}_conv{name[6]}_{part}": np.asarray(array)
-        for name, parts in random_weights(until="relu2_1").items()
-        for part, array in parts.items()
-    }
-    np.savez(path, **arrays)
-    return path
+    return save_arrays(tmp_path_factory.mktemp("weights") / "small.npz", "relu2_1")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 from PIL import Image
+from small_vgg import save_arrays
 
 from pixace.cli import style_ui
 from pixace.errors import ConfigError, PixaceError
@@ -26,7 +27,6 @@ from pixace.style.ui import jobs, server
 from pixace.style.ui.jobs import Networks, Studio
 from pixace.style.ui.server import StyleServer
 from pixace.style.ui.settings import SETTINGS, describe_settings, parse_settings
-from pixace.style.vgg_weights import random_weights
 
 SMALL = {"layers": "shallow", "size": "48", "steps": 4}
 
@@ -46,14 +46,7 @@ def opened(content):
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """Weights as Keras names them, as many as the layers `shallow` need."""
-    path = tmp_path_factory.mktemp("weights") / "small.npz"
-    arrays = {
-        f"block{name[4]}_conv{name[6]}_{part}": np.asarray(array)
-        for name, parts in random_weights(until="relu3_3").items()
-        for part, array in parts.items()
-    }
-    np.savez(path, **arrays)  # type: ignore[arg-type]
-    return path
+    return save_arrays(tmp_path_factory.mktemp("weights") / "small.npz", "relu3_3")
 
 
 class Client:

@@ -9,7 +9,7 @@ from pixace.errors import ConfigError
 from pixace.fields import check_choices, option, require
 from pixace.style.layers import LAYER_SETS, Weighted, find_layer_set, parse_layers
 from pixace.style.options import STATISTICS
-from pixace.style.sections import read_section
+from pixace.style.sections import read_document, read_section
 
 # Johnson's, which add up rather than being averaged, so that the usual weights of content and style hold.
 CONTENT_LAYERS: Weighted = (("relu3_3", 1.0),)
@@ -151,14 +151,9 @@ def to_json(config: FastConfig, versions: dict[str, str]) -> str:
 
 def from_json(text: str, where: str) -> FastConfig:
     """Read `config.json`. Raises `ConfigError` naming `where`, the field and what is wrong."""
-    try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where} is not valid JSON: {error}") from None
-    if not isinstance(raw, dict) or raw.get("kind") != KIND:
-        raise ConfigError(f"{where} is not that of a network for fast style transfer; `pixace style train` makes one")
-    version, styles = raw.get("format"), raw.get("styles")
-    require(version == FORMAT_VERSION, f"{where}: format {version} is not known; this version reads {FORMAT_VERSION}")
+    foreign = "not that of a network for fast style transfer; `pixace style train` makes one"
+    raw = read_document(text, where, KIND, FORMAT_VERSION, foreign)
+    styles = raw.get("styles")
     good = isinstance(styles, list) and all(isinstance(style, str) for style in styles)
     require(good, f"{where}: styles={styles!r} is no list of names")
     try:

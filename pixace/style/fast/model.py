@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from pixace.checkpoints import CONFIG, WEIGHTS, library_versions
+from pixace.checkpoints import CONFIG, WEIGHTS, library_versions, read_config
 from pixace.errors import PixaceError
 from pixace.folders import model_folder, write_atomically
 from pixace.style.fast.config import FastConfig, from_json, to_json
@@ -47,11 +47,7 @@ def load_model(name_or_path: str | os.PathLike, weights_dir: str | os.PathLike =
 
 def load_config(folder: Path) -> FastConfig:
     """Read `config.json`; raises `ConfigError` naming what is wrong in it."""
-    file = folder / CONFIG
-    try:
-        return from_json(file.read_text(encoding="utf8"), str(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PixaceError(f"cannot read {file}: {error}") from None
+    return read_config(folder, from_json)
 
 
 def save_config(folder: Path, config: FastConfig) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pixace.errors import ConfigError
 from pixace.fields import check_choices, option, require
-from pixace.style.sections import read_section
+from pixace.style.sections import read_document, read_section
 
 KIND, FORMAT_VERSION = "unpaired", 1
 WIDEST, DEEPEST, LARGEST_EDGE = 512, 100, 4096
@@ -125,15 +125,8 @@ def to_json(config: UnpairedConfig, versions: dict[str, str]) -> str:
 
 def from_json(text: str, where: str) -> UnpairedConfig:
     """Read `config.json`. Raises `ConfigError` naming `where`, the field and what is wrong."""
-    try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where} is not valid JSON: {error}") from None
-    if not isinstance(raw, dict) or raw.get("kind") != KIND:
-        found = raw.get("kind", "another kind of model") if isinstance(raw, dict) else "no model"
-        raise ConfigError(f"{where} is of {found}, not of unpaired translation; `pixace style unpaired` makes one")
-    version = raw.get("format")
-    require(version == FORMAT_VERSION, f"{where}: format {version} is not known; this version reads {FORMAT_VERSION}")
+    foreign = "of {found}, not of unpaired translation; `pixace style unpaired` makes one"
+    raw = read_document(text, where, KIND, FORMAT_VERSION, foreign)
     try:
         return UnpairedConfig(
             read_section(UnpairedNetworks, raw.get("network")), read_section(UnpairedTraining, raw.get("training"))

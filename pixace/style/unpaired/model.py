@@ -10,8 +10,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from pixace.checkpoints import CONFIG, library_versions
-from pixace.errors import PixaceError
+from pixace.checkpoints import CONFIG, library_versions, read_config
 from pixace.folders import model_folder, write_atomically
 from pixace.progress import Progress, silent
 from pixace.style.fast.apply import Applied, redraw_files
@@ -63,11 +62,7 @@ def load_unpaired(name_or_path: str | os.PathLike, weights_dir: str | os.PathLik
 
 def load_config(folder: Path) -> UnpairedConfig:
     """Read `config.json`; raises `ConfigError` naming what is wrong in it."""
-    file = folder / CONFIG
-    try:
-        return from_json(file.read_text(encoding="utf8"), str(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PixaceError(f"cannot read {file}: {error}") from None
+    return read_config(folder, from_json)
 
 
 def save_config(folder: Path, config: UnpairedConfig) -> None:
