@@ -144,7 +144,8 @@ def main() -> None:
     for needed in (ARRAYS, DATA / "photos" / arguments.content, DATA / "photos" / arguments.style):
         if not needed.exists():
             sys.exit(f"skipped: {needed} is not there")
-    devices.prepare("cpu")  # as every command does: what it asks of the allocator serves both sides
+    devices.prepare("cpu")
+    devices.keep_freed_memory()  # as `pixace style` does; it serves both sides
     jax.config.update("jax_enable_compilation_cache", False)
     torch.set_num_threads(arguments.threads)
     each_step = step_times(arguments)

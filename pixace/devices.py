@@ -26,7 +26,6 @@ def prepare(device: str = "auto", deterministic: bool = False) -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if deterministic and _DETERMINISTIC not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_DETERMINISTIC}".strip()
-    _keep_freed_memory()
     import jax
 
     if device == "cpu":
@@ -43,11 +42,13 @@ def prepare(device: str = "auto", deterministic: bool = False) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc give memory that was freed to the next who asks, not to the system; elsewhere nothing happens.
 
     XLA asks for its room on the CPU anew at every step. Room of more than 32 MB glibc would get from the system each
     time, which hands it out in pages of 4 kB, each cleared as it is first touched: a tenth of the time of large steps.
+    Threads then share one arena, which makes those that read many pictures a little slower; so this is for work whose
+    steps are large.
     """
     try:
         adjust = ctypes.CDLL(None).mallopt

@@ -92,6 +92,7 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigError("which pictures? give --content=A, --style=B, or both")
     check_writable(expanded(options["out"]))
     devices.prepare(options["device"])
+    devices.keep_freed_memory()
     import jax
 
     found = devices.find_devices(options["device"])

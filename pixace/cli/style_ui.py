@@ -34,6 +34,7 @@ def run(arguments: Sequence[str]) -> int:
     if not 0 <= options["port"] < 2**16:
         raise ConfigError(f"--port={options['port']}: it must be from 0 to {2**16 - 1}")
     devices.prepare(options["device"])
+    devices.keep_freed_memory()
     from pixace.style.ui.jobs import Studio
     from pixace.style.ui.server import StyleServer
 

@@ -5,6 +5,7 @@ Legend: H, W the result; h, w a style picture. Arrays are float32, channels last
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -46,7 +47,6 @@ class Material:
     Attributes:
         size: (H, W) of the result.
         weights: of the styles.
-        faces: boxes of the content's faces that are kept, as parts of the result; () where none is asked for.
     """
 
     def __init__(
@@ -82,9 +82,6 @@ class Material:
         edges = options.edges
         shape = (1, 1) if self.content is None else (self.content.height, self.content.width)
         self.size = size_at(edges, shape) if isinstance(edges, int) else edges
-        self.faces: tuple[Box, ...] = ()
-        if options.keep_faces and self.content is not None:
-            self.faces = self._find_faces(self.content)
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -138,8 +135,15 @@ class Material:
             picture = cover * picture + (1 - cover) * content
         return np.clip(picture, 0, 1).astype(np.float32)
 
-    def _find_faces(self, content: Image.Image) -> tuple[Box, ...]:
-        """Faces in what `fit` leaves of the content, before it stretches them."""
+    @cached_property
+    def faces(self) -> tuple[Box, ...]:
+        """Boxes of the content's faces that are kept, as parts of the result; () where none is asked for.
+
+        They are looked for in what `fit` leaves of the content, before it stretches them.
+        """
+        content = self.content
+        if not self.options.keep_faces or content is None:
+            return ()
         shape = self.size if self.options.fit == "crop" else (content.height, content.width)
         return tuple(find_faces(self._fitted(content, size_at(min(LONGEST, max(content.size)), shape))))
 

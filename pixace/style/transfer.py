@@ -118,6 +118,7 @@ def stylize(
     tile = options.tile or TILE
     material = Material(content, _listed(style), _listed(mask), _listed(style_mask), options, tile)
     content_layers, style_layers = _layers(options, material)
+    keep_faces = options.keep_faces if material.faces else 0.0  # before the network: that takes longer to load
     network = loaded or network_of(options, [name for name, _ in (*content_layers, *style_layers)])
     terms = Terms(
         network.config,
@@ -129,7 +130,7 @@ def stylize(
         options.content_distance,
         options.statistic,
         options.tv,
-        options.keep_faces if material.faces else 0.0,
+        keep_faces,
     )
     if options.keep_faces:
         (say or partial(print, file=sys.stderr, flush=True))(_told(len(material.faces)))
