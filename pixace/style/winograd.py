@@ -2,14 +2,11 @@
 
 Lavin and Gray, https://arxiv.org/abs/1509.09308: six values determine four sums of three products each, in either
 direction, so a tile of 4x4 results takes 36 products a pair of channels in place of 144. The products are those of
-matrices. Tiles are worked through in strips that stay in a core's cache; all at once they would be no quicker than the
-plain convolution. Within a loop XLA uses one core, so there is a loop for each of a few. Results differ from the plain
-ones by about 1e-5 of the largest. GPUs keep their own convolutions.
+matrices. All tiles are made at once: in strips they would stay in a core's cache, but within a loop XLA uses one core.
+Results differ from the plain ones by about 1e-5 of the largest. GPUs keep their own convolutions.
 
-Legend: B pictures, h, w size of a map, C channels in, K channels out.
+Legend: B pictures, h, w size of a map, n, m its tiles down and across, C channels in, K channels out.
 """
-
-import os
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +14,6 @@ import numpy as np
 from jax import lax
 
 TILE, SEEN = 4, 6  # edge of a tile of results, and of the values that it takes
-STRIP_TILES = 256  # in a strip: enough for quick products
-LOOPS = min(4, os.cpu_count() or 1)  # over strips, at the same time
 LEAST_CHANNELS, LEAST_TILES = 64, 256  # with fewer, making the tiles takes longer than the products save
 
 # What makes six values of four of the data, of the kernel's three, and four results of six products.
@@ -76,34 +71,19 @@ def plain(values: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def in_tiles(values: jax.Array, kernel: jax.Array) -> jax.Array:
     """`convolve`, by Winograd's tiles."""
-    count, height, width, _ = values.shape
+    count, height, width, depth = values.shape
     down, across = -(-height // TILE), -(-width // TILE)
-    strips = -(-down // max(1, STRIP_TILES // (count * across)))
-    rows = TILE * -(-down // strips)  # of a strip
-    beyond = (1, strips * rows - height + 1), (1, TILE * across - width + 1)
+    beyond = (1, TILE * down - height + 1), (1, TILE * across - width + 1)
     padded = jnp.pad(values, ((0, 0), *beyond, (0, 0)))
-    mixed = _mix(_mix(kernel, KERNEL, 0), KERNEL, 1).reshape(SEEN**2, *kernel.shape[2:])
-
-    def strip(number: jax.Array) -> jax.Array:
-        return _strip(lax.dynamic_slice_in_dim(padded, number * rows, rows + 2, 1), mixed)
-
-    loops = [lax.map(strip, jnp.array(numbers)) for numbers in np.array_split(np.arange(strips), min(LOOPS, strips))]
-    found = jnp.concatenate(loops).swapaxes(0, 1)
-    return found.reshape(count, strips * rows, TILE * across, -1)[:, :height, :width]
-
-
-def _strip(values: jax.Array, mixed: jax.Array) -> jax.Array:
-    """Results (B, 4n, 4m, K) of values (B, 4n + 2, 4m + 2, C) and the kernel as 36 matrices (36, C, K)."""
-    count, high, wide, depth = values.shape
-    down, across = high // TILE, wide // TILE
-    rows = jnp.stack([values[:, i : i + TILE * (down - 1) + 1 : TILE] for i in range(SEEN)])
+    rows = jnp.stack([padded[:, i : i + TILE * (down - 1) + 1 : TILE] for i in range(SEEN)])
     rows = _mix(rows, DATA, 0)  # (6, B, n, 4m + 2, C)
     tiles = jnp.stack([rows[:, :, :, i : i + TILE * (across - 1) + 1 : TILE] for i in range(SEEN)])
     tiles = _mix(tiles, DATA, 0).reshape(SEEN**2, count * down * across, depth)  # columns before rows
-    mixed = mixed.reshape(SEEN, SEEN, depth, -1).swapaxes(0, 1).reshape(SEEN**2, depth, -1)
+    mixed = _mix(_mix(kernel, KERNEL, 1), KERNEL, 0).swapaxes(0, 1).reshape(SEEN**2, depth, -1)
     products = jnp.einsum("ptc,pck->ptk", tiles, mixed).reshape(SEEN, SEEN, count, down, across, -1)
     found = _mix(_mix(products, RESULT, 0), RESULT, 1)  # (4 across, 4 down, B, n, m, K)
-    return found.transpose(2, 3, 1, 4, 0, 5).reshape(count, TILE * down, TILE * across, -1)
+    found = found.transpose(2, 3, 1, 4, 0, 5).reshape(count, TILE * down, TILE * across, -1)
+    return lax.optimization_barrier(found[:, :height, :width])  # what comes after would compute it twice
 
 
 def _mix(values: jax.Array, matrix: tuple[tuple[float, ...], ...], axis: int) -> jax.Array:
