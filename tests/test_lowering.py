@@ -19,11 +19,14 @@ from pixace.training.step import init_state, train_step
 PLATFORMS = ("cpu", "cuda", "tpu")
 SMALL = TokenizerConfig(bitdepth=(2, 2, 2), image_size=8)
 TINY = TokenizerConfig(bitdepth=(2, 2, 2), image_size=4)  # where programs are also compiled
-MODELS = {
+MODELS = {  # each two of architecture, kind and precision together
     f"{arch}-{model_type}-{dtype}": {"arch": arch, "model_type": model_type, "dtype": dtype}
-    for arch in ("base", "trax")
-    for model_type in ("transformer", "reformer")
-    for dtype in ("float32", "bfloat16")
+    for arch, model_type, dtype in (
+        ("base", "transformer", "float32"),
+        ("base", "reformer", "bfloat16"),
+        ("trax", "transformer", "bfloat16"),
+        ("trax", "reformer", "float32"),
+    )
 }
 MODELS["base-remat"] = {"residual": "remat"}
 MODELS["local"] = {"attention": "local"}
@@ -81,7 +84,7 @@ def test_drawing_is_lowered_for_every_platform(config):
 def test_the_lowered_training_step_computes_the_same(options):
     config = tiny_config(model_type="reformer", tokenizer=TINY, n_layers=1, **options)  # reversible, with dropout
     training = TrainConfig(batch_size=2, optimizer="source", ema=False)
-    state, tokens = init_state(config, training, tiny_parameters(config)), jnp.asarray(random_tokens(config, 2))
+    state, tokens = jax.jit(partial(init_state, config, training))(tiny_parameters(config)), random_tokens(config, 2)
     found = lower_training_step(config, training).call(state, tokens, jnp.int32(10))
     expected = train_step(config, training, "blocks", state, tokens, jnp.int32(10))
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):

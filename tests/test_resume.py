@@ -12,6 +12,7 @@ from pixace.cli.main import main
 from pixace.errors import PixaceError
 
 ALL = {"dropout": 0.2, "flip": True, "accumulate": 2, "steps_per_epoch": 2, "n_samples": 1}
+PLAIN = {**ALL, "optimizer": "adamw", "steps_per_epoch": 500, "n_samples": 0}
 N_STEPS = 30
 
 
@@ -51,7 +52,7 @@ def test_killed_run_ends_bit_for_bit_like_one_never_killed(tmp_path):
 
 def test_signals_save_first_and_a_second_run_is_refused(tmp_path, capsys):
     images, run = make_pictures(tmp_path / "pictures"), tmp_path / "stopped"
-    options = {**ALL, "optimizer": "adamw", "n_steps": 800, "steps_per_epoch": 500, "n_samples": 0}
+    options = {**PLAIN, "n_steps": 800}
     with start("stopped", tmp_path, images, **options, save_minutes=0.001) as process:
         wait_for_step(process, run, 2)
         with pytest.raises(SystemExit) as ended:
@@ -85,9 +86,9 @@ def test_signal_before_the_first_step_leaves_a_run_that_can_begin_again(tmp_path
     images = make_pictures(tmp_path / "pictures")
     monkeypatch.setattr(loop, "Plan", lambda *given: os.kill(os.getpid(), signal.SIGINT) or 1)
     with pytest.raises(KeyboardInterrupt):  # nothing is caught until there is something to save
-        quiet_train("early", tmp_path, images, n_steps=9)
+        quiet_train("early", tmp_path, images, **PLAIN, n_steps=9)
     monkeypatch.undo()
-    quiet_train("early", tmp_path, images, n_steps=9)
+    quiet_train("early", tmp_path, images, **PLAIN, n_steps=9)
     assert latest(tmp_path / "early") == 9
 
 
@@ -102,7 +103,7 @@ def test_signal_during_a_step_is_heeded_after_it(tmp_path, monkeypatch, signal_n
         return real(*given)
 
     monkeypatch.setattr(loop, "train_step", step)
-    said = quiet_train("early", tmp_path, images, n_steps=9)
+    said = quiet_train("early", tmp_path, images, **PLAIN, n_steps=9)
     assert f"stopped by {signal.Signals(signal_number).name} after step 1, saved" in said[-1]
     assert latest(tmp_path / "early") == 1 and len(metrics(tmp_path / "early")) == 1
 

@@ -3,14 +3,17 @@
 import dataclasses
 import math
 import shutil
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
-from runs import arguments, contents, latest, make_pictures, metrics, quiet_train, weights
+import runs
+from runs import OPTIONS, contents, latest, make_pictures, metrics, weights
+from tiny import tiny_config, tiny_parameters
 
-from pixace.checkpoints import load_config, weights_step
+from pixace.checkpoints import load_config, save_config, save_weights, weights_step
 from pixace.cli.main import main
-from pixace.config import TrainConfig
+from pixace.config import RunConfig, TokenizerConfig, TrainConfig
 from pixace.errors import ConfigError, PixaceError
 from pixace.training import plan as plan_module
 from pixace.training import run as run_module
@@ -18,6 +21,8 @@ from pixace.training.loop import train
 from pixace.training.plan import Plan
 
 SHORT = {"n_steps": 5, "steps_per_epoch": 2}
+STEP = {"optimizer": "adamw", "lr": 0.01}  # the same in all runs, so that their step is compiled once
+quiet_train, arguments = partial(runs.quiet_train, **STEP), partial(runs.arguments, **STEP)
 
 
 @pytest.fixture(scope="module")
@@ -72,27 +77,28 @@ def test_contradictions_say_both_values(run, images):
         quiet_train("run", run.parent, images, **{**SHORT, "batch_size": 8})
 
 
-def test_checkpoint_starts_from_its_weights_sizes_and_bits(images, tmp_path):
-    quiet_train("source", tmp_path, images, n_steps=40, steps_per_epoch=40, lr=0.01, batch_size=24)
+def test_checkpoint_starts_from_its_weights_sizes_and_bits(tmp_path):
+    few = make_pictures(tmp_path / "few", 4)  # one batch, so that the first step sees what was validated on
+    quiet_train("source", tmp_path, few, n_steps=40, steps_per_epoch=40)
     source = metrics(tmp_path / "source")
-    given = {"batch_size": 24, "n_samples": 0}  # no sizes
-    said = _train_bare("fresh", tmp_path, images, **given, n_steps=2, checkpoint=str(tmp_path / "source"))
+    given = {"batch_size": 4, "n_samples": 0}  # no sizes
+    said = _train_bare("fresh", tmp_path, few, **given, n_steps=2, checkpoint=str(tmp_path / "source"))
     assert any("starting from the weights of" in line for line in said)
     first = metrics(tmp_path / "fresh")[0]["loss"]
     assert first == pytest.approx(source[-1]["val_loss"], abs=1e-4) and first < math.log(66) - 0.1
     assert any(f"loss at step 0: {first:.3f}" in line for line in said)
     assert load_config(tmp_path / "fresh").model == load_config(tmp_path / "source").model
     with pytest.raises(ConfigError, match=r"--d_model=32 contradicts .*source.*d_model=16"):
-        _train_bare("other", tmp_path, images, **given, n_steps=2, checkpoint="source", d_model=32)
+        _train_bare("other", tmp_path, few, **given, n_steps=2, checkpoint="source", d_model=32)
     assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(("attention", "window"), [("full", 0), ("local", 18), ("lsh", 18)])
 def test_checkpoint_goes_on_at_another_size(images, tmp_path, attention, window):
     """Positions that turn with rows and columns have no weights, so what was learned on small pictures serves."""
-    options = {"batch_size": 8, "n_samples": 0, "n_steps": 20, "lr": 0.01, "attention": attention}
+    options = {"n_steps": 20, "attention": attention}
     quiet_train("small", tmp_path, images, **options, **({"window": 12} if window else {}))
-    given = {"batch_size": 8, "n_samples": 0, "n_steps": 1, "checkpoint": str(tmp_path / "small")}
+    given = {"batch_size": 4, "n_samples": 0, "n_steps": 1, "checkpoint": str(tmp_path / "small")}
     _train_bare("large", tmp_path, images, **given, image_size=12)
     small, large = load_config(tmp_path / "small"), load_config(tmp_path / "large")
     assert (large.tokenizer.image_size, large.model.height, large.model.width) == (12, 12, 12)
@@ -104,7 +110,10 @@ def test_checkpoint_goes_on_at_another_size(images, tmp_path, attention, window)
 
 
 def test_checkpoint_with_learned_positions_keeps_its_size(images, tmp_path):
-    quiet_train("small", tmp_path, images, n_steps=1, batch_size=4, n_samples=0, arch="trax")
+    tokenizer = TokenizerConfig(image_size=OPTIONS["image_size"], bitdepth=OPTIONS["bitdepth"])
+    model = tiny_config("trax", tokenizer=tokenizer, d_model=16, n_layers=1)
+    save_config(tmp_path / "small", RunConfig(tokenizer, model, None))
+    save_weights(tmp_path / "small", tiny_parameters(model), step=1)
     with pytest.raises(ConfigError, match=r"--image_size=12 contradicts .*small.*image_size=8"):
         _train_bare("large", tmp_path, images, n_steps=1, checkpoint=str(tmp_path / "small"), image_size=12)
     assert not (tmp_path / "large").exists()
@@ -112,7 +121,7 @@ def test_checkpoint_with_learned_positions_keeps_its_size(images, tmp_path):
 
 def _train_bare(name, folder, images, **options) -> list[str]:
     said: list[str] = []
-    train(name, folder, images=str(images), say=said.append, **options)
+    train(name, folder, images=str(images), say=said.append, **{**STEP, **options})
     return said
 
 
@@ -131,7 +140,7 @@ def clock(monkeypatch):
 
 
 def test_max_minutes_ends_the_run_with_the_schedule(tmp_path, images, clock):
-    options = {"max_minutes": 0.5, "steps_per_epoch": 100, "lr": 0.01}
+    options = {"max_minutes": 0.5, "steps_per_epoch": 100}
     quiet_train("timed", tmp_path, images, **options)
     run, lines = tmp_path / "timed", metrics(tmp_path / "timed")
     rates = [line["learning_rate"] for line in lines]
@@ -173,7 +182,7 @@ def test_a_run_that_saved_nothing_may_begin_again_with_other_values(tmp_path):
     images = make_pictures(tmp_path / "images")
     with pytest.raises(PixaceError, match="lower --lr"):
         quiet_train("a", tmp_path, images, n_steps=30, lr=1e30)
-    quiet_train("a", tmp_path, images, n_steps=3, lr=1e-3)
+    quiet_train("a", tmp_path, images, n_steps=3)
     assert latest(tmp_path / "a") == 3
 
 

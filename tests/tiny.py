@@ -1,11 +1,12 @@
 """Small models for tests: real presets, made small."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pixace.config import ModelConfig, ModelOptions, TokenizerConfig
 from pixace.models import cache, transformer
-from pixace.models.spec import Parameters, init_parameters
+from pixace.models.spec import Parameters, Weight, from_named, named, sinusoids, weight_table
 
 TOKENIZER = TokenizerConfig(bitdepth=(2, 2, 2), image_size=12)
 VARIANTS = [("base", "transformer"), ("base", "reformer"), ("trax", "transformer"), ("trax", "reformer")]
@@ -34,12 +35,19 @@ def tiny_config(arch="base", model_type="transformer", tokenizer=TOKENIZER, **op
 
 
 def tiny_parameters(config: ModelConfig, seed: int = 0) -> Parameters:
-    """Initial weights with noise on every one, so that zero-initialised matrices matter too."""
+    """Initial weights with noise on every one, so that zero-initialised matrices matter too; nothing is compiled."""
 
-    def shake(x: jax.Array) -> jax.Array:
-        return x + 0.2 * jax.random.normal(jax.random.key(x.size + seed), x.shape)
+    def shaken(i: int, weight: Weight) -> jax.Array:
+        random, (kind, amount) = np.random.default_rng([seed, i]), weight.initial
+        begun = {
+            "constant": lambda: amount,
+            "normal": lambda: amount * random.standard_normal(weight.shape),
+            "uniform": lambda: random.uniform(-amount, amount, weight.shape),
+            "sinusoids": lambda: sinusoids(*weight.shape),
+        }[kind]()
+        return jnp.asarray(begun + 0.2 * random.standard_normal(weight.shape), jnp.float32)
 
-    return jax.tree.map(shake, init_parameters(config, jax.random.key(seed)))
+    return from_named(config, {name: shaken(i, w) for i, (name, w) in enumerate(named(weight_table(config)).items())})
 
 
 def random_tokens(config: ModelConfig, count: int, seed: int = 0) -> np.ndarray:
