@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 TFDS = ["tensorflow-datasets>=4.9.10", "array_record>=0.8.1"]
 PARQUET = "pyarrow>=18"
 PLOTS = "matplotlib>=3.8"
+WORDS = "tokenizers>=0.21"  # byte pairs, by the library that CLIP's files are published for
 FACES = "opencv-python-headless>=4.10,<5"  # from 4.10 with NumPy 2; OpenCV 5 has no cascades
 
 setup(
@@ -37,16 +38,18 @@ setup(
         "parquet": [PARQUET],
         "plots": [PLOTS],  # figures of a canvas's layers
         "faces": [FACES],  # pixace style --keep_faces
+        "clip": [WORDS],  # words for downloaded CLIPs
         "gdown": ["gdown>=6.5,<7"],  # the model on Google Drive
         # Trax's last release (2021) asks for no versions; it runs on these, with `pixace/trax_engine` round it.
         "trax": ["trax==1.4.1", "jax>=0.10.2,<0.11", "tensorflow==2.21.*", "tensorflow-text==2.21.*", "numpy<2.5"],
         "dev": [
-            *("pytest>=8", "pytest-xdist>=3.6", "ruff==0.17.5", "pyright[nodejs]==1.1.414", "scikit-image>=0.25"),
+            *("pytest>=8", "pytest-xdist>=3.8", "ruff==0.17.5", "pyright[nodejs]==1.1.414", "scikit-image>=0.25"),
             *("nbclient>=0.10", "ipykernel>=6.29"),
             *TFDS,
             PARQUET,
             PLOTS,
             FACES,
+            WORDS,
         ],
     },
     entry_points={"console_scripts": ["pixace = pixace.cli.main:main"]},

@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "checkpoints": {"config", "fields", "config_file", "models.spec", "errors", "folders"},
     "inert_pickle": {"errors"},
     "trax_files": {"inert_pickle", *BASICS},
+    "weight_files": {"inert_pickle", *BASICS},
     "exchange": {"trax_files", "models", "checkpoints", *BASICS},
     "fetching": {"progress", *BASICS},
     "locks": {"errors"},
@@ -59,8 +60,8 @@ MAY_IMPORT = {
     "style": BASICS
     | PICTURES
     | FITTING
-    | {"canvas", "dataset", "sources", "zoo.download", "inert_pickle", "token_table"},
-    "clip": BASICS | PICTURES | FITTING | {"tokenizer", "dataset"},
+    | {"canvas", "dataset", "sources", "zoo.download", "weight_files", "token_table"},
+    "clip": BASICS | PICTURES | FITTING | {"dataset", "weight_files", "zoo.download"},
     "guide": BASICS | PICTURES | FITTING | SIDE,
     "refine": BASICS | PICTURES | FITTING | SIDE | {"tokenizer", "zoo.download"},
 }
@@ -80,13 +81,13 @@ WITHOUT_JAX = [
         "progress",
         "threads",
     ),
-    *("canvas.kinds", "canvas.sizes"),
-    *(f"style.{name}" for name in ("faces", "layers", "options", "naming", "stored", "torch_files", "weight_files")),
+    *("canvas.kinds", "canvas.sizes", "clip.config", "clip.naming", "guide.expressions"),
+    *(f"style.{name}" for name in ("faces", "layers", "options", "naming")),
     *("locks", "trax_files", "inert_pickle", "devices", "models.table", "ops.blocking", ""),
 ]
-FOLDERS_WITHOUT_JAX = ("cli", "fetching", "planning", "sources", "zoo")
+FOLDERS_WITHOUT_JAX = ("cli", "fetching", "planning", "sources", "weight_files", "zoo")
 HEAVY = {"jax", "jaxlib", "optax", "orbax", "tensorflow", "torch", "trax", "tensorboardX"}
-HEAVY |= {"tensorflow_datasets", "array_record", "pyarrow", "cv2"}
+HEAVY |= {"tensorflow_datasets", "array_record", "pyarrow", "cv2", "tokenizers"}
 
 
 @cache

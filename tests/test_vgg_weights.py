@@ -20,7 +20,7 @@ from pixace.style import naming
 from pixace.style.layers import layer_names
 from pixace.style.vgg import classify
 from pixace.style.vgg_weights import load_network, random_weights
-from pixace.style.weight_files import list_arrays
+from pixace.weight_files.listing import list_arrays
 
 GOLDEN = Path(__file__).parent / "golden"
 BN, OLD = GOLDEN / "torch_vgg16_bn.pth", GOLDEN / "torch_vgg19_old.pth"

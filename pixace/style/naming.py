@@ -12,7 +12,7 @@ import numpy as np
 
 from pixace.errors import PixaceError
 from pixace.style.layers import CHANNELS, GRID, NETWORKS, block_of, layer_names
-from pixace.style.stored import Stored
+from pixace.weight_files.stored import Stored
 
 BATCHNORM_EPS = 1e-5
 HIDDEN, CLASSES = 4096, 1000

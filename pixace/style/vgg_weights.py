@@ -13,9 +13,9 @@ from pixace.errors import PixaceError
 from pixace.folders import expanded
 from pixace.style.layers import CHANNELS, LAYER_SETS, NETWORKS, block_of, deepest, layer_names, ordered, parse_layer
 from pixace.style.naming import Found, recognise
-from pixace.style.stored import about
 from pixace.style.vgg import Network, NetworkConfig, Weights
-from pixace.style.weight_files import list_arrays
+from pixace.weight_files.listing import list_arrays
+from pixace.weight_files.stored import about
 
 CLASSIFIER = ("fc6", "fc7", "fc8")
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from pixace.errors import PixaceError
 from pixace.inert_pickle import Made, read_pickle
-from pixace.style.stored import Stored, exactly
+from pixace.weight_files.stored import Stored, exactly
 
 MAGIC = 0x1950A86A20F9469CFC6C
 LARGEST_PICKLE = 2**24  # bytes; a network of a hundred layers has some 30 kB

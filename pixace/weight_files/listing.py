@@ -14,8 +14,8 @@ from safetensors import safe_open
 
 from pixace.errors import PixaceError
 from pixace.folders import expanded
-from pixace.style.stored import Stored, exactly
-from pixace.style.torch_files import is_stream, list_stream, list_zip
+from pixace.weight_files.stored import Stored, exactly
+from pixace.weight_files.torch_files import is_stream, list_stream, list_zip
 
 
 def list_arrays(path: str | os.PathLike) -> dict[str, Stored]:
