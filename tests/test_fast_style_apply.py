@@ -103,6 +103,9 @@ def test_folders_are_gone_through_and_equal_names_told_apart(trained, tmp_path):
         picture(tmp_path / name, seed=i)
     done = apply_style(trained[0], [tmp_path / "in"], tmp_path / "out")
     assert sorted(path.name for path in done.saved) == ["x_art-2.png", "x_art.png", "y_art.png"]
+    (tmp_path / "in" / "styled").mkdir()
+    first, again = (apply_style(trained[0], [tmp_path / "in"], tmp_path / "in" / "styled") for _ in range(2))
+    assert again.saved == first.saved and len(first.saved) == 3  # what was made of them is not redrawn
     (tmp_path / "empty").mkdir()
     with pytest.raises(PixaceError, match="no pictures"):
         apply_style(trained[0], [tmp_path / "empty"], tmp_path / "x")

@@ -275,3 +275,12 @@ def test_bad_flags_are_told(tmp_path, monkeypatch, flags, said):
     with pytest.raises(PixaceError, match=said):
         style_train.run(flags)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_run_that_was_killed_before_it_saved_begins_with_the_styles_of_now(tmp_path, material):
+    (tmp_path / "anew" / "styles").mkdir(parents=True)
+    shutil.copy(material / "columns.png", tmp_path / "anew" / "styles" / "0.png")
+    quiet("anew", tmp_path, material, styles=("rows.png",), n_steps=1)
+    with Image.open(tmp_path / "anew" / "styles" / "0.png") as kept, Image.open(material / "rows.png") as meant:
+        assert np.asarray(kept).std(1).max() < np.asarray(meant.resize(kept.size)).std(0).max()
+        np.testing.assert_array_equal(np.asarray(kept), np.asarray(meant.resize(kept.size, Image.Resampling.LANCZOS)))

@@ -174,6 +174,9 @@ def test_files_of_stacks_stay_readable(tmp_path):
         ({"base_size": 0}, "base_size=0"),
         ({"scale": 0.5}, "scale=0.5"),
         ({"out_size": 0}, "out_size=0"),
+        ({"out_size": 64.0}, "out_size=64.0"),
+        ({"out_size": "64"}, "out_size='64'"),
+        ({"decay": float("nan")}, "decay=nan"),
         ({"out_size": (4, 0)}, "out_size=\\(4, 0\\)"),
         ({"out_size": None}, "out_size=None"),
         ({"out_size": 10**6}, "16384"),
@@ -185,3 +188,8 @@ def test_files_of_stacks_stay_readable(tmp_path):
 def test_what_makes_no_sense_is_told(options, said):
     with pytest.raises(ConfigError, match=said):
         ImStack(**options)
+
+
+def test_sizes_may_be_numbers_of_numpy():
+    assert ImStack(1, 4, out_size=np.int64(8)).size == (8, 8)
+    assert ImStack(1, 4, out_size=np.array([8, 6])).size == (8, 6)

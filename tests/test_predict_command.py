@@ -334,3 +334,28 @@ def test_what_was_drawn_is_refined(draw, here):
 def test_a_style_needs_refinement(here, capsys):
     code, _, err = answer(capsys, "predict", "--model_name=tiny", "--refine_style=a.png")
     assert code == 2 and "--refine_style is for --refine=imstack" in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--refine_style=gone.png"], "gone.png does not exist"),
+        (["--refine_style=a.png", "--refine_network=gone.npz"], "gone.npz"),
+        (["--refine_size=4"], "size=4"),
+        (["--refine_style_weight=nan"], "style_weight=nan"),
+        (["--refine_style_weight=-1"], "style_weight=-1"),
+    ],
+)
+def test_what_refinement_cannot_use_is_told_before_anything_is_drawn(here, capsys, monkeypatch, flags, said):
+    monkeypatch.setattr("pixace.cli.predict._draw", None)
+    code, _, err = answer(capsys, "predict", "--model_name=tiny", "--refine=imstack", *flags)
+    assert code in (1, 2) and said in err and "Traceback" not in err
+
+
+def test_a_sheet_of_refined_drawings_shows_them_as_large_as_they_are(here, capsys):
+    flags = ["--model_name=tiny", "--batch_size=1", "--refine=imstack", "--refine_size=40", "--out_dir=large"]
+    code, _, err = answer(capsys, "predict", *flags, "--out=sheet.png", "--seed=2")
+    assert code == 0, err
+    with Image.open("sheet.png") as sheet, Image.open(here / "large" / "0000-t1.png") as large:
+        np.testing.assert_array_equal(np.asarray(sheet)[1:-1, 1:-1], np.asarray(large))
+        assert sheet.info["refine_size"] == "40"

@@ -250,3 +250,18 @@ def test_ctrl_c_saves_what_was_found(pictures, weights):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT and "what was found so far is saved" in err
     assert opened("stylized.png").size == (48, 32)
+
+
+def test_a_run_that_fails_leaves_an_older_file_of_figures_alone(pictures, weights, run):
+    Path("old.jsonl").write_text("figures of another run\n")
+    code, _, err = run("style", "--content=gone.jpg", "--style=b.png", "--out=old.png", "--save_losses", *QUICK)
+    assert code == 1 and "gone.jpg" in err
+    assert Path("old.jsonl").read_text() == "figures of another run\n"
+
+
+@pytest.mark.parametrize("kind", ["--sweep=relu1_1", "--saliency=relu1_1"])
+def test_an_ending_that_is_no_pictures_is_told_before_any_work(pictures, run, kind, monkeypatch):
+    monkeypatch.setattr("pixace.cli.style._sweep", None)
+    monkeypatch.setattr("pixace.cli.style._saliency", None)
+    code, _, err = run("style", "--content=a.png", kind, "--out=x.xyz")
+    assert code == 2 and "x.xyz" in err

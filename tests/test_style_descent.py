@@ -37,10 +37,11 @@ def descend(project, steps=120, rate=None, start=-1.2, evaluate=rosenbrock):
 
 
 def test_lbfgs_finds_the_minimum_and_its_loss_never_rises():
-    state, losses, calls = descend(lambda x: x)
+    state, losses, _ = descend(lambda x: x)
     np.testing.assert_allclose(state.x, 1, atol=1e-3)
     assert all(b <= a for a, b in pairwise(losses))
-    assert calls < 1.7 * 120, "about one evaluation a step, even here"
+    _, _, calls = descend(lambda x: x, steps=40)  # until rounding alone decides
+    assert calls < 1.7 * 40, "about one evaluation a step, even here"
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1e8])

@@ -6,6 +6,7 @@ finds shapes before texture. After the idea of ImStack (Jonathan Whitaker).
 Legend: H, W size of the picture; h, w size of a layer. Arrays are float32 with channels last.
 """
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -69,6 +70,7 @@ class ImStack(Canvas):
         require(1 <= n_layers <= MOST_LAYERS, f"n_layers={n_layers}: 1 to {MOST_LAYERS} are possible")
         require(base_size >= 1, f"base_size={base_size}: at least 1 pixel is needed")
         require(1 <= scale <= LARGEST_EDGE, f"scale={scale:g}: 1 to {LARGEST_EDGE} are possible")
+        require(math.isfinite(decay), f"decay={decay}: a finite number is needed")
         require(analysis in ANALYSES, f"analysis={analysis!r} is not known; choose one of {', '.join(ANALYSES)}")
         colours = None if init_image is None else read_colours(init_image, out_size)
         self.size = whole_size(out_size, None if colours is None else (colours.shape[0], colours.shape[1]))

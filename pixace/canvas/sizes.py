@@ -1,5 +1,10 @@
 """Sizes of pictures as people give them: both edges, or the longer one."""
 
+import operator
+
+import numpy as np
+
+from pixace.errors import ConfigError
 from pixace.fields import require
 
 LARGEST_EDGE = 16384  # pixels
@@ -19,10 +24,18 @@ def whole_size(size: int | Size | None, shape: Size | None, name: str = "out_siz
     """
     require(size is not None or shape is not None, f"{name}=None needs a picture whose size it stands for")
     own = shape or (1, 1)
-    found = own if size is None else fitted(size, own) if isinstance(size, int) else tuple(size)
-    require(len(found) == 2 and min(found) >= 1, f"{name}={size}: at least 1 pixel an edge is needed")
-    require(max(found) <= LARGEST_EDGE, f"{name}={size}: at most {LARGEST_EDGE} pixels an edge are possible")
-    return int(found[0]), int(found[1])
+    try:
+        if size is None:
+            whole = list(own)
+        elif np.ndim(size):
+            whole = [operator.index(edge) for edge in size]  # type: ignore[union-attr]
+        else:
+            whole = list(fitted(operator.index(size), own))  # type: ignore[arg-type]
+    except TypeError:
+        raise ConfigError(f"{name}={size!r}: a whole number, or two as (height, width), is needed") from None
+    require(len(whole) == 2 and min(whole) >= 1, f"{name}={size}: at least 1 pixel an edge is needed")
+    require(max(whole) <= LARGEST_EDGE, f"{name}={size}: at most {LARGEST_EDGE} pixels an edge are possible")
+    return whole[0], whole[1]
 
 
 def fitted(longer: int, shape: Size) -> Size:

@@ -10,7 +10,7 @@ from pixace import devices
 from pixace.canvas.kinds import KINDS
 from pixace.cli.flags import FlagSet, add_facts, add_model, comma_list
 from pixace.cli.outputs import LONGEST_EDGE, check_size, check_writable
-from pixace.cli.refine import add_refining, refined
+from pixace.cli.refine import add_refining, make_wish, refined
 from pixace.config import ENGINES
 from pixace.errors import ConfigError
 from pixace.folders import DEFAULT_MODEL, expanded, name_of_model
@@ -49,7 +49,7 @@ def make_flags() -> FlagSet:
     flags.add("top_p", None, float | None, "draw from the most likely tokens that together have probability p", SHEET)
     flags.add("min_p", None, float | None, "draw from tokens at least so likely, against the most likely one", SHEET)
     flags.add("seed", None, int | None, "seed of the noise (default: a fresh one, printed)", SHEET)
-    flags.add("scale", 256, int, "pixels of one tile in the sheet", OUTPUT)
+    flags.add("scale", 256, int, "pixels of one tile in the sheet (with --refine: as large as they are)", OUTPUT)
     flags.add("interpolation", "nearest", str, "how tiles are enlarged", OUTPUT, INTERPOLATIONS)
     flags.add("out", "collage.png", str, "file of the sheet; its ending gives the format", OUTPUT)
     flags.add("out_dir", None, str | None, "also save each picture, at the model's own size, in this folder", OUTPUT)
@@ -70,6 +70,8 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigError("--model_name= names no model; --model_name=NAME does, or leave it out to draw emoji")
     if not {"batch_size", "model_name", "checkpoint"} & given.keys():
         options["batch_size"] = 9
+    if options["refine"] and "scale" not in given:
+        options["scale"] = options["refine_size"] + 2  # with its border: each pixel of a large picture as it is
     temperatures = _numbers(comma_list(options["temperature"]))
     prompts = comma_list(options["prompt"])
     if "prompt" in given and not prompts:
@@ -95,9 +97,11 @@ def run(arguments: Sequence[str]) -> int:
         columns, rows = sheet_shape(len(prompts) or options["batch_size"], len(temperatures), bool(prompts))
         scale = _animation_scale(options, columns, rows) if options["animate"] else 0
         check_size(options["out"], columns * options["scale"], rows * options["scale"])
+        edge = predictor.model.tokenizer.config.image_size
+        wish = make_wish(options, "refine_", edge) if options["refine"] else None  # before hours of drawing
         drawing, frames = _draw(predictor, options, prompts, temperatures, found)
         if options["refine"]:
-            drawing = _enlarged(drawing, predictor, options)
+            drawing = _enlarged(drawing, predictor, options, wish)
     _save(drawing, options, name_of_model(predictor.model.folder))
     if options["animate"]:
         from pixace.sheets import save_animation
@@ -139,7 +143,7 @@ def _draw(
     return drawing, frames
 
 
-def _enlarged(drawing: "Drawing", predictor: "Predictor", options: dict[str, Any]) -> "Drawing":
+def _enlarged(drawing: "Drawing", predictor: "Predictor", options: dict[str, Any], wish: Any) -> "Drawing":
     """The drawing with large pictures in place of what was drawn; prompts are enlarged pixel by pixel."""
     from dataclasses import replace
 
@@ -149,7 +153,7 @@ def _enlarged(drawing: "Drawing", predictor: "Predictor", options: dict[str, Any
     size, tokenizer = options["refine_size"], predictor.model.tokenizer
     small = np.stack([picture for column in drawing.columns for picture in column])
     tokens = tokenizer.encode_rgb(small).reshape(len(small), -1)
-    large = list(refined(tokens, tokenizer, options, options["refine"], "refine_"))
+    large = list(refined(tokens, tokenizer, options, options["refine"], "refine_", wish))
     count = len(drawing.columns[0])
 
     def plain(pictures: list[Any]) -> list[Any]:
@@ -172,6 +176,7 @@ def _save(drawing: "Drawing", options: dict[str, Any], model: str) -> None:
         "temperature": ",".join(map(str, drawing.temperatures)),
         **{name: str(options[name]) for name in ("top_k", "top_p", "min_p") if options[name] is not None},
         **({"cut": str(drawing.cut)} if drawing.prompts else {}),
+        **({name: str(options[name]) for name in ("refine", "refine_size")} if options["refine"] else {}),
     }
     save_picture(drawing.sheet(options["scale"], options["interpolation"]), options["out"], metadata=facts)
     print(f"seed {drawing.seed}, saved {options['out']}")

@@ -78,21 +78,34 @@ def run(arguments: Sequence[str]) -> int:
         tokenizer = Tokenizer(_tokenizer(options, given))
         tokens = np.stack([tokenizer.encode(picture) for picture in pictures])
         print(devices.describe(found[:1]), file=sys.stderr)
-        large = refined(tokens, tokenizer, options, options["canvas"], "")
+        wish = make_wish(options, "", tokenizer.config.image_size)
+        large = refined(tokens, tokenizer, options, options["canvas"], "", wish)
     _save(large, options, names)
     return 0
 
 
-def refined(tokens: Any, tokenizer: Any, options: dict[str, Any], canvas: str, prefix: str) -> Any:
-    """The large pictures of drawings (B, T), uint8 (B, E, E, 3), as the flags of `add_refining` say."""
-    from pixace.progress import Bar
-    from pixace.refine.refine import refine, share_kept
+def make_wish(options: dict[str, Any], prefix: str, edge: int) -> Any:
+    """The style that the flags of `add_refining` ask for, or None; what is wrong with any of them is told.
+
+    `edge` is that of the drawings, in pixels.
+    """
+    from pixace.refine.refine import check_refining
     from pixace.refine.wishes import style_wish
 
-    size, wish = options[f"{prefix}size"], None
-    if options[f"{prefix}style"]:
-        looks = {name: options[f"{prefix}{name}"] for name in ("network", "layers")}
-        wish = style_wish(options[f"{prefix}style"], size, **looks)
+    size = options[f"{prefix}size"]
+    check_refining(edge, size, options[f"{prefix}style_weight"])
+    if not options[f"{prefix}style"]:
+        return None
+    looks = {name: options[f"{prefix}{name}"] for name in ("network", "layers")}
+    return style_wish(options[f"{prefix}style"], size, **looks)
+
+
+def refined(tokens: Any, tokenizer: Any, options: dict[str, Any], canvas: str, prefix: str, wish: Any) -> Any:
+    """The large pictures of drawings (B, T), uint8 (B, E, E, 3), as the flags say and `make_wish` made of them."""
+    from pixace.progress import Bar
+    from pixace.refine.refine import refine, share_kept
+
+    size = options[f"{prefix}size"]
     with Bar("refining") as bar:
         large = refine(
             tokens,

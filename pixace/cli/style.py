@@ -90,6 +90,9 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigError(f"--every={options['every']}: at least 1 is needed")
     if pictures["content"] is None and not pictures["style"]:
         raise ConfigError("which pictures? give --content=A, --style=B, or both")
+    from pixace.sheets import check_format
+
+    check_format(options["out"])
     check_writable(expanded(options["out"]))
     devices.prepare(options["device"])
     devices.keep_freed_memory()

@@ -61,6 +61,12 @@ class Settings:
     lr: float = 0.02
 
 
+def check_refining(edge: int, size: int, wish_weight: float) -> None:
+    """Raise `ConfigError` where drawings of `edge` pixels cannot be refined to `size` with such a weight."""
+    require(edge <= size <= LARGEST_EDGE, f"size={size}: {edge} (the drawing's) to {LARGEST_EDGE} pixels are possible")
+    require(0 <= wish_weight < np.inf, f"style_weight={wish_weight}: a number from 0 on is needed")
+
+
 def refine(
     tokens: np.ndarray,
     tokenizer: Tokenizer,
@@ -89,7 +95,7 @@ def refine(
         PixaceError: for ids outside the vocabulary.
     """
     edge = tokenizer.config.image_size
-    require(edge <= size <= LARGEST_EDGE, f"size={size}: {edge} (the drawing's) to {LARGEST_EDGE} pixels are possible")
+    check_refining(edge, size, wish_weight)
     rows = np.atleast_2d(tokens)
     if rows.shape[-1] != edge * edge:
         raise ConfigError(f"a {edge}x{edge} drawing has {edge * edge} tokens, not {rows.shape[-1]}")

@@ -129,9 +129,7 @@ class StyleOptions:
         ("style", "luminance", "grey", "match"),
     )
     match: str = option("transport", "how --color=match moves them", ("transport", "pca", "cholesky"))
-    tile: int | None = option(
-        None, "longest edge that is looked at in one piece, in pixels (default: 2048; 1024 with --optimizer=lbfgs)"
-    )
+    tile: int | None = option(None, "longest edge that is looked at in one piece, in pixels (default: 1024)")
     pooling: str = option("max", "what pools do: max, average or l2", ("max", "average", "l2"))
     rescale: bool = option(True, "keep maps as large with other pools as with max")
     padding: str = option(

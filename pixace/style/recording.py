@@ -45,17 +45,13 @@ class Recorder:
             raise PixaceError(f"{out} is to be the picture and the animation; give --out another ending")
         if self.frames is not None and self.frames.is_dir() and any(self.frames.iterdir()):
             raise PixaceError(f"{self.frames} holds frames already; remove them, or choose another --out")
-        if losses:
-            path = self.out.with_suffix(".jsonl")
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._losses = open(path, "w", encoding="utf8")
-            except OSError as error:
-                raise PixaceError(f"cannot write {path}: {error.strerror or error}") from None
+        self._figures = self.out.with_suffix(".jsonl") if losses else None
 
     def __call__(self, step: Step) -> None:
         """Take note of a step."""
-        if self._losses is not None:
+        if self._figures is not None:
+            if self._losses is None:  # only now, so that a run that fails before leaves an older file alone
+                self._losses = _opened(self._figures)
             line = {"step": step.number, "height": step.size[0], "width": step.size[1], **step.figures}
             self._losses.write(json.dumps(line) + "\n")
             self._losses.flush()
@@ -90,3 +86,11 @@ class Recorder:
         whole = frames + frames[-2:0:-1]  # and back, to begin anew
         seconds = max(0.02, ANIMATION_SECONDS / len(frames))
         return save_animation(whole, path, scale=edges[0], seconds=seconds, hold=seconds)
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "w", encoding="utf8")
+    except OSError as error:
+        raise PixaceError(f"cannot write {path}: {error.strerror or error}") from None

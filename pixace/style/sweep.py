@@ -65,7 +65,9 @@ def sweep(
             picture = source[0] if kind == "style" else source
             rows.append([(np.asarray(open_picture(picture)), kind)])
             for layer in chosen:
-                own = {"content_layers": "none", "style_layers": "none", f"{kind}_layers": layer}
+                own: dict[str, Any] = {"content_layers": "none", "style_layers": "none", f"{kind}_layers": layer}
+                if kind == "style":  # which has no content, whose faces or colours could be kept
+                    own |= {"keep_faces": 0.0, "color": "style"}
                 result = stylize(**{kind: source}, loaded=network, progress=silent, **{**settings, **own})
                 if result.signal is not None:
                     raise KeyboardInterrupt

@@ -5,6 +5,7 @@ Legend: B pictures, H, W their size, S styles.
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -58,7 +59,10 @@ def run_fast_style_transfer_batched(
     paths = [img_paths] if isinstance(img_paths, str | os.PathLike) else img_paths
     with jax.default_device(devices.find_devices(device)[0]), Bar("styling") as bar:
         model = load_model(checkpoint)
-        return apply_style(model, paths, out_dir, image_size=img_size, batch_size=batch_size, progress=bar).saved
+        done = apply_style(model, paths, out_dir, image_size=img_size, batch_size=batch_size, progress=bar)
+    for name, why in done.skipped:
+        print(f"skipped {why if name in why else f'{name}: {why}'}", file=sys.stderr)
+    return done.saved
 
 
 def apply_style(
@@ -164,11 +168,14 @@ def _told(model: FastModel, shares: jax.Array) -> str:
 def _name_results(
     sources: Iterable[str | os.PathLike], folder: Path, model: str
 ) -> list[tuple[str | os.PathLike, Path]]:
-    """Each picture with the file of its result; a number tells apart those of one stem."""
+    """Each picture with the file of its result; a number tells apart those of one stem.
+
+    Of a folder, what lies in the folder of results below it is left out: those are of the last time.
+    """
     named: list[tuple[str | os.PathLike, Path]] = []
     taken: set[str] = set()
     for source in sources:
-        for picture in find_pictures(source) if expanded(source).is_dir() else [source]:
+        for picture in _pictures_of(source, folder):
             stem = f"{Path(picture).stem}_{model}"
             name, number = stem, 1
             while name.lower() in taken:
@@ -177,6 +184,16 @@ def _name_results(
             taken.add(name.lower())
             named.append((picture, folder / f"{name}.png"))
     return named
+
+
+def _pictures_of(source: str | os.PathLike, results: Path) -> Iterable[str | os.PathLike]:
+    inside = expanded(source)
+    if not inside.is_dir():
+        return [source]
+    found, results = find_pictures(source), results.resolve()
+    if results == inside.resolve():
+        return found
+    return [picture for picture in found if results not in Path(picture).resolve().parents]
 
 
 def _read(todo: tuple[str | os.PathLike, Path], image_size: int | None) -> tuple[str, Path, np.ndarray | PixaceError]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ class FastRun:
             loop = Loop(self.folder, t, work, store, state, last, facts.get("minutes", 0.0), self.say)
             if loop.is_over:
                 return loop.finished()
+            if not last:  # of a run that was killed before it saved anything, maybe with other styles
+                shutil.rmtree(self.folder / "styles", ignore_errors=True)
             self._look()
             pictures = self._load_pictures()
             save_config(self.folder, self.config)
