@@ -11,3 +11,8 @@ class ConfigError(PixaceError):
     """A flag, argument or configuration value is wrong. Exit code 2."""
 
     exit_code = 2
+
+
+def naming(name: str, why: str) -> str:
+    """What is wrong with something, its name in front unless it is said already."""
+    return why if name in why else f"{name}: {why}"

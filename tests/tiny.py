@@ -39,12 +39,12 @@ def tiny_parameters(config: ModelConfig, seed: int = 0) -> Parameters:
 
     def shaken(i: int, weight: Weight) -> jax.Array:
         random, (kind, amount) = np.random.default_rng([seed, i]), weight.initial
-        begun = {
-            "constant": lambda: amount,
-            "normal": lambda: amount * random.standard_normal(weight.shape),
-            "uniform": lambda: random.uniform(-amount, amount, weight.shape),
-            "sinusoids": lambda: sinusoids(*weight.shape),
-        }[kind]()
+        if kind == "normal":
+            begun = amount * random.standard_normal(weight.shape)
+        elif kind == "uniform":
+            begun = random.uniform(-amount, amount, weight.shape)
+        else:
+            begun = sinusoids(*weight.shape) if kind == "sinusoids" else amount
         return jnp.asarray(begun + 0.2 * random.standard_normal(weight.shape), jnp.float32)
 
     return from_named(config, {name: shaken(i, w) for i, (name, w) in enumerate(named(weight_table(config)).items())})

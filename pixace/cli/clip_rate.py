@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pixace import devices
 from pixace.cli.flags import FlagSet
 from pixace.cli.outputs import check_writable
-from pixace.errors import ConfigError, PixaceError
+from pixace.errors import ConfigError, PixaceError, naming
 from pixace.folders import expanded
 
 ABOUT = (
@@ -47,20 +47,23 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigError("which pictures? pixace clip rate IMAGES... -t TEXT... takes files and http(s) addresses")
     if not texts and not references:
         raise ConfigError("compared with what? give texts (-t, -tf) or pictures (-i, -if)")
+    if options["sheet"]:
+        from pixace.sheets import check_format
+
+        check_format(options["sheet"])
     for name in ("output", "sheet"):
         if options[name]:
-            check_writable(expanded(options[name]), is_folder=False)
+            check_writable(expanded(options[name]))
     devices.prepare(options["device"])
     import jax
 
     from pixace.clip.rating import rate
-    from pixace.clip.rating_table import as_csv, contact_sheet, order, table
+    from pixace.clip.rating_table import as_csv, check_column, contact_sheet, order, table
     from pixace.clip.weights import load_clip
     from pixace.progress import Bar
-    from pixace.sheets import check_format, save_picture
+    from pixace.sheets import save_picture
 
-    if options["sheet"]:
-        check_format(options["sheet"])
+    check_column(options["sort"], len(texts) + len(references))
     found = devices.find_devices(options["device"])
     with jax.default_device(found[0]):
         clip = load_clip(options["model"])
@@ -68,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         with Bar("rating") as bar:
             rating = rate(clip, pictures, texts, references, cached=options["cache"], progress=bar)
     for name, why in rating.skipped:
-        print(f"skipped {why if name in why else f'{name}: {why}'}", file=sys.stderr)
+        print(f"skipped {naming(name, why)}", file=sys.stderr)
     rows = order(rating, options["sort"])
     print(table(rating, rows))
     if options["output"]:

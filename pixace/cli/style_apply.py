@@ -9,7 +9,7 @@ from pixace import devices
 from pixace.cli.flags import FlagSet
 from pixace.cli.outputs import check_writable
 from pixace.cli.style_train import with_underscores
-from pixace.errors import ConfigError
+from pixace.errors import ConfigError, naming
 from pixace.folders import expanded
 
 ABOUT = (
@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
         with Bar("styling") as bar:
             done = apply(sources=pictures, progress=bar)
     for name, why in done.skipped:
-        print(f"skipped {why if name in why else f'{name}: {why}'}", file=sys.stderr)
+        print(f"skipped {naming(name, why)}", file=sys.stderr)
     told = f", {len(done.skipped)} could not be read" if done.skipped else ""
     print(f"saved {len(done.saved)} pictures in {options['out_dir']}{told}")
     return 0 if done.saved else 1

@@ -1,4 +1,4 @@
-"""What both towers of a CLIP are made of: layer norms, attention, and the transformer of them.
+"""What both towers of a CLIP are made of: layer norms, attention, the transformer of them, and positions.
 
 Legend: B rows, T tokens, D width, H heads.
 """
@@ -47,6 +47,16 @@ def transform(values: jax.Array, blocks: list[Weights], heads: int, activation: 
         hidden = activate(dense(layer_norm(values, block["norm2"]), block["up"]), activation)
         values = values + dense(hidden, block["down"])
     return values
+
+
+def resized_positions(positions: jax.Array, grid: tuple[int, int]) -> jax.Array:
+    """Vectors (1 + n * n, D) of a first token and of a square of places, for a grid of another size."""
+    edge = round((len(positions) - 1) ** 0.5)
+    if (edge, edge) == grid:
+        return positions
+    places = positions[1:].reshape(edge, edge, -1)
+    places = jax.image.resize(places, (*grid, places.shape[-1]), "cubic", antialias=False)
+    return jnp.concatenate([positions[:1], places.reshape(-1, places.shape[-1])])
 
 
 def block_shapes(width: int) -> dict[str, dict[str, tuple[int, ...]]]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from pixace.clip.model import Clip
 from pixace.clip.views import view
-from pixace.errors import PixaceError
+from pixace.errors import PixaceError, naming
 from pixace.folders import cache_folder, write_atomically
 from pixace.opening import open_picture
 
@@ -66,7 +66,7 @@ def rate(
         clip, references, store, lambda done: progress(len(pictures) + done, total, "looking at references")
     )
     for name, why in unread:
-        raise PixaceError(f"the reference {why if name in why else f'{name}: {why}'}")
+        raise PixaceError(f"the reference {naming(name, why)}")
     if not found:
         raise PixaceError(f"no picture could be read: {skipped[0][1] if skipped else 'none was given'}")
     columns = [np.asarray(clip.encode_text(list(texts)))] if texts else []
@@ -92,9 +92,10 @@ def _vectors(
                 skipped.append((name, str(error)))
                 continue
             known = store.read(seen) if store else None
-            found[name] = np.zeros(0) if known is None else known  # each in its place
             if known is None:
                 views[name] = seen
+            else:
+                found[name] = known
         if views:
             padded = np.zeros((BATCH, *next(iter(views.values())).shape), np.float32)  # one shape, one compilation
             padded[: len(views)] = list(views.values())
@@ -104,7 +105,7 @@ def _vectors(
                 if store:
                     store.write(seen, vector)
         tell(min(start + BATCH, len(names)))
-    return found, skipped
+    return {name: found[name] for name in names if name in found}, skipped
 
 
 class _Store:

@@ -26,6 +26,12 @@ _STATISTICS = {
 }
 
 
+def check_column(column: int, count: int) -> None:
+    """Raise `ConfigError` unless there is such a column, counted from 1 and negative to fall, or it is 0."""
+    if abs(column) > count:
+        raise ConfigError(f"--sort={column}: there are {count} columns")
+
+
 def order(rating: Rating, column: int) -> list[int]:
     """The order of the pictures: by a column, counted from 1, falling where it is negative; 0: by name.
 
@@ -34,8 +40,7 @@ def order(rating: Rating, column: int) -> list[int]:
     """
     if not column:
         return sorted(range(len(rating.pictures)), key=lambda i: rating.pictures[i])
-    if abs(column) > len(rating.columns):
-        raise ConfigError(f"--sort={column}: there are {len(rating.columns)} columns")
+    check_column(column, len(rating.columns))
     values = rating.similarities[:, abs(column) - 1]
     return [int(i) for i in np.argsort(values if column > 0 else -values, kind="stable")]
 

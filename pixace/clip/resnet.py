@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pixace.clip.blocks import Weights, attend, dense
+from pixace.clip.blocks import Weights, attend, dense, resized_positions
 from pixace.clip.config import ResnetConfig
-from pixace.clip.vit import resized_positions
 from pixace.fields import require
 
 EXPANSION = 4  # channels that leave a block, to those within it

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pixace.clip.blocks import Weights, block_shapes, layer_norm, transform
+from pixace.clip.blocks import Weights, block_shapes, layer_norm, resized_positions, transform
 from pixace.clip.config import VitConfig
 from pixace.fields import require
 
@@ -35,16 +35,6 @@ def vit(weights: Weights, pictures: jax.Array, config: VitConfig, activation: st
     tokens = layer_norm(tokens, weights["norm_in"])
     tokens = transform(tokens, weights["blocks"], config.heads, activation)
     return layer_norm(tokens[:, 0], weights["norm_out"]) @ weights["projection"].astype(dtype)
-
-
-def resized_positions(positions: jax.Array, grid: tuple[int, int]) -> jax.Array:
-    """Vectors (1 + n * n, D) of a first token and of a square of places, for a grid of another size."""
-    edge = round((len(positions) - 1) ** 0.5)
-    if (edge, edge) == grid:
-        return positions
-    places = positions[1:].reshape(edge, edge, -1)
-    places = jax.image.resize(places, (*grid, places.shape[-1]), "cubic", antialias=False)
-    return jnp.concatenate([positions[:1], places.reshape(-1, places.shape[-1])])
 
 
 def vit_shapes(config: VitConfig, space: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pixace.clip.config import ClipConfig
+from pixace.clip.config import ACTIVATIONS, ClipConfig
 from pixace.clip.model import Clip
 from pixace.clip.naming import recognise
 from pixace.clip.tokens import read_pairs
@@ -65,12 +65,9 @@ def load_clip(
 def _find(source: str | os.PathLike, offline: bool | None, say: Callable[[str], None] | None) -> Path:
     """The file of weights that is meant, downloaded if it must be."""
     if source in NAMES:
-        from pixace.zoo.download import network_files
+        from pixace.zoo.download import needed_network
 
-        try:
-            files = network_files(str(source), offline=offline, say=say)
-        except PixaceError as error:
-            raise PixaceError(f"{error}; `pixace download {source}` fetches the weights, once") from None
+        files = needed_network(str(source), offline=offline, say=say)
         return next(path for name, path in files.items() if name in _WEIGHTS)
     path = expanded(source)
     if path.is_dir():
@@ -101,6 +98,6 @@ def _said(document: Any) -> str | None:
         return None
     if isinstance(openclip := document.get("model_cfg"), dict):  # OpenCLIP's are exact unless they say otherwise
         return "quick_gelu" if openclip.get("quick_gelu") else "gelu"
-    if isinstance(text := document.get("text_config"), dict) and "hidden_act" in text:
-        return {"quick_gelu": "quick_gelu", "gelu": "gelu"}.get(text["hidden_act"])
-    return None
+    text = document.get("text_config")
+    said = text.get("hidden_act") if isinstance(text, dict) else None
+    return said if said in ACTIVATIONS else None

@@ -12,6 +12,7 @@ import random as chance
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from pixace.errors import ConfigError
@@ -200,8 +201,6 @@ def _refused(node: ast.AST, called: set[int], variables: frozenset[str] | set[st
             return None
         if callable_name:
             return f"{node.id} is a function: {node.id}(...)"
-        from difflib import get_close_matches
-
         near = get_close_matches(node.id, [*variables, *FUNCTIONS, *RANDOM, *CONSTANTS], 1)
         hint = f"; {near[0]} is" if near else ""
         return f"{node.id} is not known here{hint}"

@@ -69,12 +69,9 @@ def _find(source: str | os.PathLike, offline: bool | None, say: Callable[[str], 
         if not path.is_file():
             raise PixaceError(f"there is no file of weights {path}; {' and '.join(NETWORKS)} can be downloaded")
         return path
-    from pixace.zoo.download import network_files
+    from pixace.zoo.download import needed_network
 
-    try:
-        return next(iter(network_files(str(source), offline=offline, say=say).values()))
-    except PixaceError as error:
-        raise PixaceError(f"{error}; `pixace download {source}` fetches the weights, once") from None
+    return next(iter(needed_network(str(source), offline=offline, say=say).values()))
 
 
 def _needed(found: Found, layers: Sequence[str], classifier: bool, path: Path) -> list[str]:

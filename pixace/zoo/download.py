@@ -84,6 +84,14 @@ def network_files(
     return fetch_files(entry, offline=offline, accept_changed=accept_changed, say=say)
 
 
+def needed_network(name: str, *, offline: bool | None = None, say: Say | None = None) -> dict[str, Path]:
+    """`network_files`, for what cannot go on without: errors tell the command that fetches them."""
+    try:
+        return network_files(name, offline=offline, say=say)
+    except PixaceError as error:
+        raise PixaceError(f"{error}; `pixace download {name}` fetches the weights, once") from None
+
+
 def _put(entry: Entry, found: dict[str, Path], staging: Path, say: Say) -> None:
     """Make a model's folder of an entry's files, those in the package or those `found` in the cache."""
     if entry.source == "embedded":

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from pixace import devices
-from pixace.errors import ConfigError, PixaceError
+from pixace.errors import ConfigError, PixaceError, naming
 from pixace.fields import require
 from pixace.folders import expanded
 from pixace.images import find_pictures
@@ -61,7 +61,7 @@ def run_fast_style_transfer_batched(
         model = load_model(checkpoint)
         done = apply_style(model, paths, out_dir, image_size=img_size, batch_size=batch_size, progress=bar)
     for name, why in done.skipped:
-        print(f"skipped {why if name in why else f'{name}: {why}'}", file=sys.stderr)
+        print(f"skipped {naming(name, why)}", file=sys.stderr)
     return done.saved
 
 
