@@ -40,6 +40,7 @@ def open_picture(
     draft: tuple[int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
     timeout: float = 20.0,
+    public_only: bool = False,
 ) -> Image.Image:
     """Any picture as a new PIL image of mode RGB: upright, without alpha, of an animation the first frame.
 
@@ -51,13 +52,14 @@ def open_picture(
             neither edge falls below the larger of the two.
         max_pixels: more pixels are an error, raised before they are decoded.
         timeout: seconds to wait for the server of an address, see `fetch_bytes`.
+        public_only: addresses of this computer and of private networks are an error.
 
     Raises:
         PixaceError: `source` cannot be read; one line that names it.
         ConfigError: `background` is no colour.
     """
     colour = parse_colour(background)
-    with opened(source, max_pixels, timeout) as picture:
+    with opened(source, max_pixels, timeout, public_only) as picture:
         if draft and picture is not source and picture.format in ("JPEG", "MPO"):
             edge = max(1, *draft)  # for both edges: turning the picture upright may swap them
             picture.draft("RGB", (edge, edge))
@@ -66,9 +68,9 @@ def open_picture(
 
 
 @contextlib.contextmanager
-def opened(source: PictureSource, max_pixels: int, timeout: float) -> Iterator[Image.Image]:
+def opened(source: PictureSource, max_pixels: int, timeout: float, public_only: bool = False) -> Iterator[Image.Image]:
     """`source` as a PIL image, as a rule not decoded yet. What fails, also inside the `with`, ends as one line."""
-    name, stream, kind = _locate(source, timeout)
+    name, stream, kind = _locate(source, timeout, public_only)
     with stream, _QUIET:
         try:
             if isinstance(source, np.ndarray):
@@ -130,7 +132,7 @@ class _QuietPillow:
 _QUIET = _QuietPillow()
 
 
-def _locate(source: PictureSource, timeout: float) -> tuple[str, IO[bytes], str]:
+def _locate(source: PictureSource, timeout: float, public_only: bool) -> tuple[str, IO[bytes], str]:
     """What to call `source`, its content, and the type that a server gave it ("" if none did)."""
     name, kind = "the picture", ""
     if isinstance(source, np.ndarray | Image.Image):
@@ -138,7 +140,7 @@ def _locate(source: PictureSource, timeout: float) -> tuple[str, IO[bytes], str]
     if isinstance(source, bytes):
         stream: IO[bytes] = io.BytesIO(source)
     elif isinstance(source, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
-        content, kind = fetch_bytes(source, timeout=timeout)
+        content, kind = fetch_bytes(source, timeout=timeout, public_only=public_only)
         name, stream = source, io.BytesIO(content)
     elif isinstance(source, str | os.PathLike):
         name = os.fsdecode(source)

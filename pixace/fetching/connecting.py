@@ -16,6 +16,7 @@ from email.message import Message
 from typing import IO, Any, TypeVar
 
 from pixace.errors import PixaceError
+from pixace.fetching.public_hosts import PrivateAddress, public_handlers
 
 USER_AGENT = "pixace"
 TOTAL_FACTOR = 3  # opening may last this many times `timeout`, which bounds each single wait
@@ -51,7 +52,12 @@ class Answer:
 
 
 def open_url(
-    url: str, timeout: float, headers: Mapping[str, str] | None = None, *, stay_secure: bool = False
+    url: str,
+    timeout: float,
+    headers: Mapping[str, str] | None = None,
+    *,
+    stay_secure: bool = False,
+    public_only: bool = False,
 ) -> Answer:
     """The open answer to a GET request of `url`; raises what urllib raises.
 
@@ -63,14 +69,14 @@ def open_url(
         timeout: seconds that one wait may last.
         headers: sent along.
         stay_secure: whether a redirect from https to http is an error.
+        public_only: whether hosts that are this computer or in a private network are an error.
     """
     redirects = _Redirects(stay_secure)
     # Not urllib's default opener: that one would also follow a redirect to ftp.
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        *(public_handlers() if public_only else (urllib.request.HTTPHandler(), urllib.request.HTTPSHandler())),
         redirects,
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
@@ -146,6 +152,8 @@ def explain(error: Exception, url: str, timeout: float) -> PixaceError:
         hint = HINTS.get(error.code, "check the address")
         kind = NotThere if error.code in (404, 410) else PixaceError
         return kind(f"{url}: the server answered {error.code} {reason}; {hint}")
+    if isinstance(error, PrivateAddress):
+        return PixaceError(f"{url} is refused: {error.reason}; --allow_local fetches it nevertheless")
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, TimeoutError):
         return PixaceError(f"{url} did not answer within {timeout:g} s; try again later or check the network")

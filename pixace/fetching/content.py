@@ -9,7 +9,9 @@ from pixace.fetching.connecting import TOTAL_FACTOR, explain, open_url, within
 CHUNK = 2**16  # bytes
 
 
-def fetch_bytes(url: str, *, timeout: float = 20.0, max_bytes: int = 64 * 2**20) -> tuple[bytes, str]:
+def fetch_bytes(
+    url: str, *, timeout: float = 20.0, max_bytes: int = 64 * 2**20, public_only: bool = False
+) -> tuple[bytes, str]:
     """Content and content type (lower case, no parameters, "" if the server names none) of an http(s) address.
 
     Args:
@@ -17,6 +19,7 @@ def fetch_bytes(url: str, *, timeout: float = 20.0, max_bytes: int = 64 * 2**20)
         timeout: seconds that one wait for the server may last; the whole transfer, from the look-up of the
             name to the last byte, may last `TOTAL_FACTOR` times as long.
         max_bytes: largest content that is accepted, by the server's announcement and by what really comes.
+        public_only: hosts that are this computer or in a private network are an error.
 
     Raises:
         PixaceError: naming the address, what went wrong and what to do.
@@ -31,7 +34,7 @@ def fetch_bytes(url: str, *, timeout: float = 20.0, max_bytes: int = 64 * 2**20)
 
     def transfer() -> tuple[bytes, str]:
         try:
-            with open_url(url, timeout).response as response:
+            with open_url(url, timeout, public_only=public_only).response as response:
                 kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
                 return _read(response, url, deadline, max_bytes, late), kind
         except (OSError, ValueError, http.client.HTTPException) as error:
