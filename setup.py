@@ -26,6 +26,8 @@ setup(
         "orbax-checkpoint>=0.11.36,<0.13",
         "packaging>=24",
         "pillow>=11",
+        "pydantic>=2.11",  # what guide files may say
+        "pyyaml>=6.0.2",
         "rich>=13",
         "safetensors>=0.5",
         "tensorboard>=2.18",

@@ -57,7 +57,9 @@ class Kept:
     id: Any
 
 
-def read_pickle(data: bytes | IO[bytes], names: Collection[str] = (), kept: bool = False) -> Any:
+def read_pickle(
+    data: bytes | IO[bytes], names: Collection[str] = (), kept: bool = False, packages: Collection[str] = ()
+) -> Any:
     """The value that a pickle of any protocol describes: plain Python values, `Name`s, `Made`s and `Kept`s.
 
     Sets are lists here, dictionaries keep only entries whose keys are text, and attributes of theirs are left out.
@@ -66,12 +68,13 @@ def read_pickle(data: bytes | IO[bytes], names: Collection[str] = (), kept: bool
         data: the pickle, or an open file, which is then read up to its end and no further.
         names: classes and functions that it may name besides `NAMES`.
         kept: whether it may speak of things outside it.
+        packages: whose classes and functions it may name besides those of `PACKAGES`.
 
     Raises:
         PixaceError: if it is damaged, or names or does what no checkpoint needs; nothing has run.
     """
     try:
-        return _Reader(names, kept).read(pickletools.genops(data))
+        return _Reader(names, kept, {*PACKAGES, *packages}).read(pickletools.genops(data))
     except (ValueError, TypeError, LookupError, OverflowError, AttributeError, struct.error) as error:
         raise PixaceError(f"it is not a whole pickle ({str(error)[:200]!r})") from None
 
@@ -83,8 +86,8 @@ class _Mark:
 class _Reader:
     """A pickle machine whose only effects are on its own stack and memo."""
 
-    def __init__(self, names: Collection[str], kept: bool) -> None:
-        self.names, self.kept = names, kept
+    def __init__(self, names: Collection[str], kept: bool, packages: Collection[str]) -> None:
+        self.names, self.kept, self.packages = names, kept, packages
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -148,7 +151,7 @@ class _Reader:
         if not isinstance(module, str) or not isinstance(name, str):
             raise TypeError("a name is not text")
         text = f"{module}.{name}"
-        if module.split(".")[0] not in PACKAGES and text not in NAMES and text not in self.names:
+        if module.split(".")[0] not in self.packages and text not in NAMES and text not in self.names:
             raise PixaceError(f"it names {text!r:.200}, which no checkpoint needs; nothing in it was run")
         self.stack.append(Name(text))
 

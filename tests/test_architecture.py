@@ -81,7 +81,8 @@ WITHOUT_JAX = [
         "progress",
         "threads",
     ),
-    *("canvas.kinds", "canvas.sizes", "clip.config", "clip.naming", "guide.expressions"),
+    *("canvas.kinds", "canvas.sizes", "clip.config", "clip.naming"),
+    *(f"guide.{name}" for name in ("expressions", "kinds", "outputs", "reading", "reference", "settings", "variables")),
     *(f"style.{name}" for name in ("faces", "layers", "options", "naming")),
     *("locks", "trax_files", "inert_pickle", "devices", "models.table", "ops.blocking", ""),
 ]

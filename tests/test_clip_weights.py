@@ -3,6 +3,7 @@
 import json
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,10 @@ from pixace.clip import weights as clip_weights
 from pixace.clip.tokens import read_pairs
 from pixace.clip.weights import load_clip
 from pixace.errors import PixaceError
+from pixace.inert_pickle import read_pickle
+from pixace.weight_files.listing import list_arrays
 
+GOLDEN = Path(__file__).parent / "golden"
 TEXTS = ["Hello red cat", "hello,  hello\n\tHELLO", "the cat's 10 hats!!", "räd 日本 \U0001f600", "", "x" * 200]
 
 
@@ -99,3 +103,18 @@ def test_the_names_to_download_are_in_the_index():
 
     for name in clip_weights.NAMES:
         assert find_entry(name).kind == "network"
+
+
+def test_a_network_of_torch_script_is_read_as_its_state_dictionary():
+    """As OpenAI publishes its CLIPs."""
+    found = list_arrays(GOLDEN / "torch_script.pt")
+    with np.load(GOLDEN / "torch_script.npz") as wanted:
+        assert found.keys() == set(wanted.files)
+        for name, array in wanted.items():
+            np.testing.assert_array_equal(found[name].read(), array, err_msg=name)
+            assert found[name].read().dtype == array.dtype
+
+
+def test_classes_of_torch_script_may_be_named_in_archives_of_torch_alone():
+    with pytest.raises(PixaceError, match="nothing in it was run"):
+        read_pickle(b"c__torch__.a\nB\n.")

@@ -1,11 +1,12 @@
 """`pixace clip rate`"""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pixace import devices
 from pixace.cli.flags import FlagSet
 from pixace.cli.outputs import check_writable
+from pixace.cli.short_flags import no_flag, spelt_out
 from pixace.errors import ConfigError, PixaceError, naming
 from pixace.folders import expanded
 
@@ -17,7 +18,7 @@ ABOUT = (
 # The source's short flags; those of `SEVERAL` take words up to the next flag.
 SHORT = {"-t": "text", "-tf": "text_file", "-i": "image", "-if": "image_file", "-d": "device", "-m": "model"}
 SHORT |= {"-s": "sort", "-o": "output", "-c": "cache"}
-SEVERAL = ("text", "text_file", "image", "image_file")
+SEVERAL: Mapping[str, Callable[[str], bool]] = dict.fromkeys(("text", "text_file", "image", "image_file"), no_flag)
 
 
 def make_flags() -> FlagSet:
@@ -39,7 +40,7 @@ def make_flags() -> FlagSet:
 def run(arguments: Sequence[str]) -> int:
     """Rate pictures; returns the exit code."""
     flags = make_flags()
-    given, pictures = flags.parse(_spelt_out(arguments), positional=True)
+    given, pictures = flags.parse(spelt_out(arguments, SHORT, SEVERAL, ("cache",)), positional=True)
     options = flags.options(given)
     texts = [*(options["text"] or []), *_lines(options["text_file"] or [])]
     references = [*(options["image"] or []), *_lines(options["image_file"] or [])]
@@ -79,31 +80,6 @@ def run(arguments: Sequence[str]) -> int:
     if options["sheet"]:
         save_picture(contact_sheet(rating, rows), options["sheet"])
     return 0
-
-
-def _spelt_out(arguments: Sequence[str]) -> list[str]:
-    """Short flags as long ones, each of several words as a flag of its own."""
-    found: list[str] = []
-    words = list(arguments)
-    while words:
-        word = words.pop(0)
-        name = SHORT.get(word) or word.removeprefix("--")
-        if word not in SHORT and (name not in SEVERAL or not word.startswith("--")):
-            found.append(word)
-        elif name == "cache":
-            found.append("--cache")
-        elif name in SEVERAL:
-            taken = []
-            while words and not (words[0].startswith("-") and len(words[0]) > 1):
-                taken.append(words.pop(0))
-            if not taken:
-                raise ConfigError(f"{word} needs at least one word after it")
-            found += [f"--{name}={text}" for text in taken]
-        else:
-            if not words:
-                raise ConfigError(f"{word} needs a word after it")
-            found.append(f"--{name}={words.pop(0)}")
-    return found
 
 
 def _lines(files: Sequence[str]) -> list[str]:

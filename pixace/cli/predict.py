@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pixace import devices
 from pixace.canvas.kinds import KINDS
+from pixace.cli.choosing import add_choosing, load_choice
 from pixace.cli.flags import FlagSet, add_facts, add_model, comma_list
 from pixace.cli.outputs import LONGEST_EDGE, check_size, check_writable
 from pixace.cli.refine import add_refining, make_wish, refined
@@ -27,6 +28,7 @@ HOTTEST = 1e6  # as in `pixace.sampling.model`, which would bring JAX
 ANIMATION_WIDTH = 1024  # pixels, at most
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 SHEET, OUTPUT, CHECKED = "what to draw", "what to write", "checked against the model; told of a Trax checkpoint"
+CHOICE = "which of them are kept"
 REFINE = "large pictures of what was drawn"
 
 
@@ -41,6 +43,7 @@ def make_flags() -> FlagSet:
         "engine", "jax", str, "what draws: our engine, or Trax's models (pip install '.[trax]')", "where", ENGINES
     )
     flags.add("batch_size", 16, int, "pictures to draw where there is no prompt; 9 if no model is named either", SHEET)
+    flags.add_alias("n", "batch_size")
     flags.add("prompt", None, list[str], "files or http(s) addresses, with commas between; may repeat", SHEET)
     flags.add_alias("prompt_image", "prompt")
     flags.add("cut", None, str | None, "kept part of a prompt: pixels (512), rows (16r), a share (50%) [half]", SHEET)
@@ -49,6 +52,7 @@ def make_flags() -> FlagSet:
     flags.add("top_p", None, float | None, "draw from the most likely tokens that together have probability p", SHEET)
     flags.add("min_p", None, float | None, "draw from tokens at least so likely, against the most likely one", SHEET)
     flags.add("seed", None, int | None, "seed of the noise (default: a fresh one, printed)", SHEET)
+    add_choosing(flags, CHOICE)
     flags.add("scale", 256, int, "pixels of one tile in the sheet (with --refine: as large as they are)", OUTPUT)
     flags.add("interpolation", "nearest", str, "how tiles are enlarged", OUTPUT, INTERPOLATIONS)
     flags.add("out", "collage.png", str, "file of the sheet; its ending gives the format", OUTPUT)
@@ -94,12 +98,15 @@ def run(arguments: Sequence[str]) -> int:
             options["engine"],
             options["n_heads"],
         )
-        columns, rows = sheet_shape(len(prompts) or options["batch_size"], len(temperatures), bool(prompts))
+        drawn = len(prompts) or options["batch_size"]
+        choose = load_choice(options, drawn)
+        columns, rows = sheet_shape(options["keep"] or drawn, len(temperatures), bool(prompts))
         scale = _animation_scale(options, columns, rows) if options["animate"] else 0
         check_size(options["out"], columns * options["scale"], rows * options["scale"])
         edge = predictor.model.tokenizer.config.image_size
         wish = make_wish(options, "refine_", edge) if options["refine"] else None  # before hours of drawing
         drawing, frames = _draw(predictor, options, prompts, temperatures, found)
+        drawing = choose(drawing) if choose else drawing
         if options["refine"]:
             drawing = _enlarged(drawing, predictor, options, wish)
     _save(drawing, options, name_of_model(predictor.model.folder))
@@ -175,6 +182,7 @@ def _save(drawing: "Drawing", options: dict[str, Any], model: str) -> None:
         "seed": str(drawing.seed),
         "temperature": ",".join(map(str, drawing.temperatures)),
         **{name: str(options[name]) for name in ("top_k", "top_p", "min_p") if options[name] is not None},
+        **({"text": "; ".join(options["text"])} if options["text"] else {}),
         **({"cut": str(drawing.cut)} if drawing.prompts else {}),
         **({name: str(options[name]) for name in ("refine", "refine_size")} if options["refine"] else {}),
     }

@@ -11,7 +11,7 @@ import operator
 import random as chance
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -111,12 +111,13 @@ class Expression:
         source: as it was written.
         names: the variables in it.
         draws: whether it draws random numbers.
+        tree: its syntax, every node of which is allowed.
     """
 
     source: str
     names: frozenset[str]
     draws: bool
-    _tree: ast.expr
+    tree: ast.expr = field(compare=False, repr=False)
 
     def __call__(self, variables: Mapping[str, Value], random: chance.Random) -> Value:
         """Its value.
@@ -129,7 +130,7 @@ class Expression:
             ConfigError: it cannot be computed with these, such as a division by 0.
         """
         try:
-            return _Walk(variables, random).value(self._tree)
+            return Walk(variables, random).value(self.tree)
         except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError) as error:
             text = f"nothing stands at {error}" if isinstance(error, KeyError) else str(error)
             raise ConfigError(f"{self.source!r} cannot be computed: {text:.200}") from None
@@ -207,13 +208,14 @@ def _refused(node: ast.AST, called: set[int], variables: frozenset[str] | set[st
     return None
 
 
-class _Walk:
+class Walk:
     """One evaluation."""
 
     def __init__(self, variables: Mapping[str, Value], random: chance.Random):
         self.variables, self.random = variables, random
 
     def value(self, node: ast.expr) -> Value:
+        """The value of a part of the tree."""
         return getattr(self, "_" + type(node).__name__)(node)
 
     def _Constant(self, node: ast.Constant) -> Value:
@@ -229,17 +231,20 @@ class _Walk:
         return _UNARY[type(node.op)](self.value(node.operand))
 
     def _BinOp(self, node: ast.BinOp) -> Value:
-        left, right = self.value(node.left), self.value(node.right)
+        return self.computed(node.op, self.value(node.left), self.value(node.right))
+
+    def computed(self, operation: ast.operator, left: Value, right: Value) -> Value:
+        """What an operation makes of two numbers."""
         for side in (left, right):
             if not isinstance(side, int | float):
                 raise TypeError(f"{type(side).__name__} is no number")
-        if isinstance(node.op, ast.Pow):
+        if isinstance(operation, ast.Pow):
             return _bounded(_power(left, right))
-        if isinstance(node.op, ast.LShift):
+        if isinstance(operation, ast.LShift):
             if not 0 <= right <= 64:
                 raise ValueError("a shift goes by 0 to 64 places")
-            return _bounded(left << right)
-        return _bounded(_BINARY[type(node.op)](left, right))
+            return _bounded(left << right)  # type: ignore[operator]
+        return _bounded(_BINARY[type(operation)](left, right))
 
     def _BoolOp(self, node: ast.BoolOp) -> Value:
         wanted, found = isinstance(node.op, ast.Or), None

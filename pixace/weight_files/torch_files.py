@@ -1,13 +1,14 @@
-"""State dictionaries that `torch.save` wrote, listed without torch and without running what they say.
+"""State dictionaries that `torch.save` wrote, and networks of `torch.jit.save`, listed without torch or running them.
 
 Two forms: a zip archive (torch 1.6 and later) with `NAME/data.pkl` and `NAME/data/KEY`, the bytes of each storage;
 and the stream before it, in which torchvision's VGG networks still are: five pickles (a magic number, a version,
-facts of the system, the dictionary, the keys of the storages), then each storage as its length and its bytes.
+facts of the system, the dictionary, the keys of the storages), then each storage as its length and its bytes. What
+`torch.jit.save` wrote (TorchScript) is a zip archive, too, whose pickle is the network: objects within each other.
 """
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +26,11 @@ _TYPES |= {"Char": "i1", "Bool": "?"}
 _STORAGES = {f"torch.{name}Storage": np.dtype(code) for name, code in _TYPES.items()}
 _REBUILD = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
 _PARAMETER = ("torch._utils._rebuild_parameter", "torch.nn.parameter.Parameter")  # round a tensor
-_NAMES = {*_STORAGES, *_REBUILD, *_PARAMETER}
+_SCRIPT = "__torch__"  # the package of all classes of TorchScript
+_SCRIPT_NAMES = {f"torch.jit._pickle.{name}" for name in ("build_intlist", "build_tensorlist", "build_doublelist")}
+_SCRIPT_NAMES |= {"torch.jit._pickle.build_boollist", "torch.jit._pickle.restore_type_tag"}
+_NAMES = {*_STORAGES, *_REBUILD, *_PARAMETER, *_SCRIPT_NAMES}
+DEEPEST = 50  # networks within networks
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ def list_zip(path: Path) -> dict[str, Stored]:
         if order in archive.namelist():
             with archive.open(order) as file:
                 _check_order(file.read(6) == b"little")
-        tensors = _tensors(read_pickle(archive.read(member), _NAMES, kept=True))
+        tensors = _tensors(read_pickle(archive.read(member), _NAMES, kept=True, packages=(_SCRIPT,)))
 
     def read(tensor: _Tensor) -> np.ndarray:
         with zipfile.ZipFile(path) as archive:
@@ -126,12 +131,25 @@ def _stored(tensors: dict[str, _Tensor], read: Callable[[_Tensor], np.ndarray]) 
 
 
 def _tensors(content: Any) -> dict[str, _Tensor]:
-    """The tensors of a state dictionary, or of the one in a checkpoint of training, under `state_dict`."""
+    """The tensors of a state dictionary, of the one under `state_dict` in a checkpoint of training, or of a network."""
+    if isinstance(content, Made) and content.name.startswith(_SCRIPT):
+        content = dict(_entries(content, "", DEEPEST))
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict):
         raise PixaceError("it holds no state dictionary (torch.save(network.state_dict(), ...) writes one)")
     return {name: tensor for name, value in content.items() if (tensor := _tensor(name, value))}
+
+
+def _entries(network: Made, prefix: str, deepest: int) -> Iterator[tuple[str, Any]]:
+    """The attributes of a network and of those in it, by their names with dots between, as a state dictionary has."""
+    if deepest == 0:
+        raise PixaceError(f"its networks are more than {DEEPEST} within each other")
+    for name, value in network.state.items() if isinstance(network.state, dict) else ():
+        if isinstance(value, Made) and value.name.startswith(_SCRIPT):
+            yield from _entries(value, f"{prefix}{name}.", deepest - 1)
+        else:
+            yield prefix + name, value
 
 
 def _tensor(name: str, value: Any) -> _Tensor | None:

@@ -1,0 +1,33 @@
+"""How much a CLIP likes pictures for what texts say."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from pixace.clip.model import SCALE, Clip
+from pixace.clip.views import view
+
+BATCH = 16  # pictures that are encoded together
+
+
+def likings(clip: Clip, pictures: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
+    """100 times the cosine of the angle to the texts, their mean where there are several, float32 (N,).
+
+    Args:
+        clip: whose opinion.
+        pictures: N of them, uint8 (H, W, 3).
+        texts: at least one.
+
+    Raises:
+        PixaceError: the CLIP cannot read texts.
+    """
+    wanted = np.asarray(clip.encode_text(list(texts)))
+    seen = np.stack([view(Image.fromarray(picture), clip.image_size) for picture in pictures])
+    found = []
+    for start in range(0, len(seen), BATCH):
+        batch = seen[start : start + BATCH]
+        padded = np.pad(batch, ((0, BATCH - len(batch)), (0, 0), (0, 0), (0, 0)))  # one shape, one compilation
+        found.append(np.asarray(clip.encode_image(jnp.asarray(padded)))[: len(batch)])
+    return SCALE * (np.concatenate(found) @ wanted.T).mean(1)
