@@ -113,7 +113,12 @@ def parse_yaml(text: str) -> Any:
 def parse_value(text: str) -> Any:
     """What a word on the command line says: lists, mappings and quoted text as YAML has them, else one value."""
     if text[:1] in ("[", "{", '"', "'"):
-        return parse_yaml(text)
+        try:
+            return parse_yaml(text)
+        except ConfigError:  # an expression may begin so, too: {0: 32}.get(epoch, 64)
+            if text[:1] in "\"'" or text.endswith(("]", "}")):
+                raise
+            return text
     loader, tag = _Loader(""), _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))
     try:
         return loader.construct_object(yaml.ScalarNode(tag, text))

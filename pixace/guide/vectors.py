@@ -21,6 +21,8 @@ _OPENING, _CLOSING = "([{", ")]}"
 
 def read_number(member: Member, raw: Any, context: Context) -> Number:
     """A number, computed if it is constant; raises `ConfigError` if it is none that the member can have."""
+    if isinstance(raw, list | tuple) and len(raw) == 1:  # as a list an expression is never split, so some write all so
+        raw = raw[0]
     if isinstance(raw, int | float):
         return check(member, raw)
     if not isinstance(raw, str):
