@@ -21,7 +21,7 @@ BASICS = {"config", "fields", "config_file", "errors", "folders", "threads"}
 PICTURES = {"opening", "images", "sheets", "fetching"}
 WORK = {"models", "ops", "tokenizer", "dataset", "checkpoints", "exchange", "tracking", "progress", "devices"}
 WORK |= {"sharding", "sources"}
-FITTING = {"checkpoints", "tracking", "progress", "devices", "training.optimizers", "training.watch"}
+FITTING = {"fitting", "checkpoints", "tracking", "progress", "devices", "training.optimizers", "training.watch"}
 # Which modules (or whole packages) of ours each may import, lazily or not. Where nothing is said, the rules
 # for everybody hold: nothing imports cli, and the core imports none of `SIDE`.
 MAY_IMPORT = {
@@ -56,12 +56,13 @@ MAY_IMPORT = {
     "evaluation": WORK | BASICS | PICTURES | {"sampling", "training.pictures"},
     # By formula: it knows the table of weights and how ops cut sequences, and neither runs nor compiles a model.
     "planning": {"models.table", "ops.blocking", "ops.attention", "devices", "progress", *BASICS},
+    "fitting": BASICS | PICTURES | {"checkpoints", "tracking", "progress", "devices", "training.watch"},
     "canvas": BASICS | PICTURES,
     "style": BASICS
     | PICTURES
     | FITTING
     | {"canvas", "dataset", "sources", "zoo.download", "weight_files", "token_table"},
-    "clip": BASICS | PICTURES | FITTING | {"dataset", "weight_files", "zoo.download"},
+    "clip": BASICS | PICTURES | FITTING | {"dataset", "sources", "weight_files", "zoo.download", "zoo.emoji"},
     "guide": BASICS | PICTURES | FITTING | SIDE,
     "refine": BASICS | PICTURES | FITTING | SIDE | {"tokenizer", "zoo.download"},
 }

@@ -2,12 +2,15 @@
 
 import os
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 from test_cli import answer
 
 from pixace.canvas.kinds import KINDS
+from pixace.canvas.resizing import resize
 from pixace.config import TokenizerConfig
 from pixace.errors import ConfigError
 from pixace.refine.cells import cells_of, outside
@@ -49,6 +52,22 @@ def test_a_colour_is_in_the_cell_of_its_token_and_in_no_other(options):
     strange = (codes.decode_tokens(others) != codes.decode_tokens(tokens)).any(-1)
     beyond = np.asarray(outside(colours / np.float32(255), cells_of(others, codes))).max(-1)
     assert strange.sum() > 100 and (beyond[strange] > 0).mean() > 0.99, "the rest lie on the border"
+
+
+@pytest.mark.parametrize("level", [0, 3])
+def test_the_distance_from_a_cell_has_a_slope_however_the_compiler_rounds(level):
+    """Without optimisation a compared number may be worked out twice, with other rounding."""
+    codes, picture = tokenizer(8), np.random.default_rng(0).random((16, 16, 3), np.float32)
+    cells = cells_of(codes.encode(scene(32)).reshape(8, 8), codes)
+
+    def beyond(picture):
+        return jnp.square(outside(resize(picture, (8, 8), "bicubic"), cells)).sum()
+
+    options = {"xla_backend_optimization_level": level}
+    if jax.__version__.startswith("0.10."):
+        options["xla_cpu_use_fusion_emitters"] = True  # as people have it, unlike these tests
+    slope = np.asarray(jax.jit(jax.grad(beyond)).lower(picture).compile(options)(picture))
+    assert np.isfinite(slope).all() and np.abs(slope).max() > 0.1
 
 
 @pytest.mark.parametrize("size", [64, 75, 16])
@@ -116,7 +135,7 @@ def test_a_wish_is_heard_and_the_cells_hold():
     def darker(picture):
         return picture.sum()[None], picture * 0 + 1
 
-    plain, wished = (refine(tokens, codes, 64, wish=wish, wish_weight=3.0, settings=QUICK) for wish in (None, darker))
+    plain, wished = (refine(tokens, codes, 64, wishes=wishes, settings=QUICK) for wishes in ((), [(darker, 3.0)]))
     assert wished.mean() < plain.mean() - 0.5
     assert share_kept(wished, tokens, codes) >= 0.99
 

@@ -61,7 +61,8 @@ class ImStack(Canvas):
             analysis: how a picture is made small for a layer: `area` averages all pixels, `bilinear` looks at two
                 an edge, as the source project does.
             exact: see to it that one layer has the size of the picture, so that the stack can give any: if none
-                has, the last one gets it.
+                has, one of them gets it in place of the largest. Layers that are larger than the picture come after it,
+                and of a given picture have nothing left to say: they are 0.
 
         Raises:
             ConfigError: for a size, number or name that makes no sense.
@@ -74,7 +75,9 @@ class ImStack(Canvas):
         require(analysis in ANALYSES, f"analysis={analysis!r} is not known; choose one of {', '.join(ANALYSES)}")
         colours = None if init_image is None else read_colours(init_image, out_size)
         self.size = whole_size(out_size, None if colours is None else (colours.shape[0], colours.shape[1]))
-        sizes = _layer_sizes(self.size, n_layers, base_size, scale, exact)
+        sizes = sorted(
+            _layer_sizes(self.size, n_layers, base_size, scale, exact)
+        )  # the exact one may not be the finest
         if colours is None:
             noise = generator(seed)
             layers = [decay**i * noise.standard_normal((*size, 3), np.float32) for i, size in enumerate(sizes)]

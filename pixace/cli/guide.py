@@ -19,6 +19,7 @@ SHORT = {"-o": "output", "-lr": "learnrate", "-opt": "optimizer", "-e": "epochs"
 SHORT |= {"-s": "snapshot_interval", "-d": "device", "-v": "verbose"}
 SEVERAL = {"resolution": lambda word: no_flag(word) and word.isdecimal()}
 OVERRIDES = ("learnrate", "optimizer", "epochs", "device", "verbose", "model", "seed", "canvas")  # in files, too
+SEEDS = 2**32
 IN_FILE = "instead of what the files say"
 
 
@@ -65,6 +66,8 @@ def run(arguments: Sequence[str]) -> int:
         )
     if files and options["resume"]:
         raise ConfigError(f"--resume={options['resume']} has its own guide; give no other files, --set changes values")
+    if options["resume"] and (other := [n for n in ("output", "repeat", "allow_folder") if given.get(n, 1) != 1]):
+        raise ConfigError(f"--{other[0]}: --resume={options['resume']} goes on with that one picture, where it is")
     for name in ("repeat", "every"):
         if options[name] < 1:
             raise ConfigError(f"--{name}={options[name]}: at least 1 is needed")
@@ -77,8 +80,9 @@ def run(arguments: Sequence[str]) -> int:
         out, state, read = resumed(expanded(options["resume"]), overrides)
     else:
         read = read_guides(files, overrides, options["output"], options["allow_folder"] or ())
-    for line in read.warnings:
-        print(f"note: {line}", file=sys.stderr)
+    if read.guide.verbose or options["check"]:
+        for line in read.warnings:
+            print(f"note: {line}", file=sys.stderr)
     if options["check"]:
         print(f"nothing is wrong; the picture would be {read.base_name}")
         return 0
@@ -103,7 +107,7 @@ def _draw(read: Any, options: dict[str, Any], out: Any, state: Any) -> int:
     with jax.default_device(found[0]):
         clips = load_models(read.guide)
         for number in range(options["repeat"]):
-            seed = read.guide.seed + number
+            seed = (read.guide.seed + number) % SEEDS
             own = replace(read, guide=replace(read.guide, seed=seed), document={**read.document, "seed": seed})
             recorder = Recorder(
                 own,
@@ -119,7 +123,8 @@ def _draw(read: Any, options: dict[str, Any], out: Any, state: Any) -> int:
                 written = recorder.finish(drawn)
             finally:
                 recorder.let_go()
-            print(f"saved {', '.join(map(str, written))} ({drawn.state.epoch} epochs, {drawn.seconds:.1f} s)")
+            if read.guide.verbose:
+                print(f"saved {', '.join(map(str, written))} ({drawn.state.epoch} epochs, {drawn.seconds:.1f} s)")
             if drawn.signal is not None:
                 print(f"stopped; pixace guide --resume={recorder.out} goes on", file=sys.stderr)
                 return 128 + drawn.signal

@@ -11,7 +11,7 @@ from pixace.canvas.kinds import KINDS
 from pixace.cli.choosing import add_choosing, load_choice
 from pixace.cli.flags import FlagSet, add_facts, add_model, comma_list
 from pixace.cli.outputs import LONGEST_EDGE, check_size, check_writable
-from pixace.cli.refine import add_refining, make_wish, refined
+from pixace.cli.refine import add_refining, make_wishes, refined
 from pixace.config import ENGINES
 from pixace.errors import ConfigError
 from pixace.folders import DEFAULT_MODEL, expanded, name_of_model
@@ -104,11 +104,11 @@ def run(arguments: Sequence[str]) -> int:
         scale = _animation_scale(options, columns, rows) if options["animate"] else 0
         check_size(options["out"], columns * options["scale"], rows * options["scale"])
         edge = predictor.model.tokenizer.config.image_size
-        wish = make_wish(options, "refine_", edge) if options["refine"] else None  # before hours of drawing
+        wishes = make_wishes(options, "refine_", edge) if options["refine"] else []  # before hours of drawing
         drawing, frames = _draw(predictor, options, prompts, temperatures, found)
         drawing = choose(drawing) if choose else drawing
         if options["refine"]:
-            drawing = _enlarged(drawing, predictor, options, wish)
+            drawing = _enlarged(drawing, predictor, options, wishes)
     _save(drawing, options, name_of_model(predictor.model.folder))
     if options["animate"]:
         from pixace.sheets import save_animation
@@ -150,7 +150,7 @@ def _draw(
     return drawing, frames
 
 
-def _enlarged(drawing: "Drawing", predictor: "Predictor", options: dict[str, Any], wish: Any) -> "Drawing":
+def _enlarged(drawing: "Drawing", predictor: "Predictor", options: dict[str, Any], wishes: Any) -> "Drawing":
     """The drawing with large pictures in place of what was drawn; prompts are enlarged pixel by pixel."""
     from dataclasses import replace
 
@@ -160,7 +160,7 @@ def _enlarged(drawing: "Drawing", predictor: "Predictor", options: dict[str, Any
     size, tokenizer = options["refine_size"], predictor.model.tokenizer
     small = np.stack([picture for column in drawing.columns for picture in column])
     tokens = tokenizer.encode_rgb(small).reshape(len(small), -1)
-    large = list(refined(tokens, tokenizer, options, options["refine"], "refine_", wish))
+    large = list(refined(tokens, tokenizer, options, options["refine"], "refine_", wishes))
     count = len(drawing.columns[0])
 
     def plain(pictures: list[Any]) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pixace import devices
 from pixace.canvas.kinds import KINDS
+from pixace.cli.choosing import CLIP_HELP
 from pixace.cli.flags import FlagSet
 from pixace.cli.outputs import check_size, check_writable
 from pixace.config import TokenizerConfig
@@ -46,7 +47,11 @@ def add_refining(flags: FlagSet, section: str, prefix: str) -> None:
     network = "what looks at the style: vgg19, vgg16, or a file of their weights"
     flags.add(f"{prefix}network", "vgg19", str, network, section)
     flags.add(f"{prefix}layers", "default", str, "set of layers for the style, as of `pixace style`", section)
+    weight = "how strong --text is, beside the drawing"
+    flags.add(f"{prefix}text_weight", 1.0, float, weight, section)
     if not prefix:
+        flags.add("text", None, list[str], "what they shall be like, in words; may repeat", section)
+        flags.add("clip", "emoji-clip", str, CLIP_HELP, section)
         flags.add("canvas", "imstack", str, "what is changed: a stack of layers, or something else", section, KINDS)
 
 
@@ -61,12 +66,17 @@ def run(arguments: Sequence[str]) -> int:
 
     check_format(options["out"])
     check_writable(expanded(options["out"]))
-    check_size(options["out"], options["size"] * len(pictures), options["size"])
+    try:
+        check_size(options["out"], options["size"] * len(pictures), options["size"])
+    except ConfigError as error:
+        what, _, _ = str(error).partition(";")
+        raise ConfigError(f"{what}; give a smaller --size or fewer pictures") from None
     if options["out_dir"]:
         check_writable(expanded(options["out_dir"]), is_folder=True)
     names = [Path(picture.rstrip("/")).stem or "picture" for picture in pictures]
-    if options["out_dir"] and len(set(names)) < len(names):
-        raise ConfigError(f"--out_dir={options['out_dir']}: two of the pictures would have one name there")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if options["out_dir"] and twice:
+        raise ConfigError(f"--out_dir={options['out_dir']}: two pictures would have one name there, {twice[0]}.png")
     devices.prepare(options["device"])
     import jax
     import numpy as np
@@ -78,30 +88,42 @@ def run(arguments: Sequence[str]) -> int:
         tokenizer = Tokenizer(_tokenizer(options, given))
         tokens = np.stack([tokenizer.encode(picture) for picture in pictures])
         print(devices.describe(found[:1]), file=sys.stderr)
-        wish = make_wish(options, "", tokenizer.config.image_size)
-        large = refined(tokens, tokenizer, options, options["canvas"], "", wish)
+        wishes = make_wishes(options, "", tokenizer.config.image_size)
+        large = refined(tokens, tokenizer, options, options["canvas"], "", wishes)
     _save(large, options, names)
     return 0
 
 
-def make_wish(options: dict[str, Any], prefix: str, edge: int) -> Any:
-    """The style that the flags of `add_refining` ask for, or None; what is wrong with any of them is told.
+def make_wishes(options: dict[str, Any], prefix: str, edge: int) -> list[Any]:
+    """The style and the words that flags ask for, each with how strong it is; what is wrong with any is told.
 
-    `edge` is that of the drawings, in pixels.
+    `edge` is that of the drawings, in pixels. Flags of `add_refining` begin with `prefix`, those of words do not.
     """
     from pixace.refine.refine import check_refining
-    from pixace.refine.wishes import style_wish
 
-    size = options[f"{prefix}size"]
-    check_refining(edge, size, options[f"{prefix}style_weight"])
-    if not options[f"{prefix}style"]:
-        return None
-    looks = {name: options[f"{prefix}{name}"] for name in ("network", "layers")}
-    return style_wish(options[f"{prefix}style"], size, **looks)
+    size, texts = options[f"{prefix}size"], options["text"] or []
+    check_refining(edge, size)
+    for name in (f"{prefix}style_weight", f"{prefix}text_weight"):
+        if not 0 <= options[name] < float("inf"):
+            raise ConfigError(f"--{name}={options[name]}: a number from 0 on is needed")
+    if not all(text.strip() for text in texts):
+        raise ConfigError("--text= says nothing")
+    wishes = []
+    if options[f"{prefix}style"]:
+        from pixace.refine.wishes import style_wish
+
+        looks = {name: options[f"{prefix}{name}"] for name in ("network", "layers")}
+        wishes.append((style_wish(options[f"{prefix}style"], size, **looks), options[f"{prefix}style_weight"]))
+    if texts:
+        from pixace.clip.weights import load_clip
+        from pixace.refine.text_wish import text_wish
+
+        wishes.append((text_wish(texts, load_clip(options["clip"])), options[f"{prefix}text_weight"]))
+    return wishes
 
 
-def refined(tokens: Any, tokenizer: Any, options: dict[str, Any], canvas: str, prefix: str, wish: Any) -> Any:
-    """The large pictures of drawings (B, T), uint8 (B, E, E, 3), as the flags say and `make_wish` made of them."""
+def refined(tokens: Any, tokenizer: Any, options: dict[str, Any], canvas: str, prefix: str, wishes: Any) -> Any:
+    """The large pictures of drawings (B, T), uint8 (B, E, E, 3), as the flags say and `make_wishes` made of them."""
     from pixace.progress import Bar
     from pixace.refine.refine import refine, share_kept
 
@@ -112,8 +134,7 @@ def refined(tokens: Any, tokenizer: Any, options: dict[str, Any], canvas: str, p
             tokenizer,
             size,
             canvas=canvas,
-            wish=wish,
-            wish_weight=options[f"{prefix}style_weight"],
+            wishes=wishes,
             progress=bar,
         )
     kept = sum(share_kept(picture, row, tokenizer) for picture, row in zip(large, tokens, strict=True)) / len(tokens)

@@ -8,8 +8,9 @@ from importlib import import_module
 from typing import Any
 
 from pixace import devices
-from pixace.cli.flags import FlagSet, comma_list
+from pixace.cli.flags import FlagSet
 from pixace.cli.outputs import check_writable
+from pixace.cli.style_pictures import picture_list
 from pixace.cli.style_train import with_underscores
 from pixace.errors import ConfigError
 from pixace.folders import expanded
@@ -32,7 +33,8 @@ def make_flags() -> FlagSet:
 
     flags = FlagSet("pixace style --content=FILE_OR_URL --style=FILE_OR_URL,... [--flags]", ABOUT)
     flags.add("content", None, str | None, "picture whose content is kept: a file or http(s) address", "pictures")
-    flags.add("style", None, list[str], "pictures whose style is taken, with commas between; may repeat", "pictures")
+    styles = "pictures whose style is taken, with commas between (a file with commas in its name is one); may repeat"
+    flags.add("style", None, list[str], styles, "pictures")
     mask = "where in the result each style is to be: a picture of the content's shape for each, white there"
     flags.add("mask", None, list[str], mask, "pictures")
     flags.add("style_mask", None, list[str], "where each style picture is looked at: white there", "pictures")
@@ -48,6 +50,11 @@ def make_flags() -> FlagSet:
         "instead, what of the content a layer (relu3_4) or a class of ImageNet (its number) hangs on, laid over it"
     )
     flags.add("saliency", None, str | None, saliency, "what to write")
+    dream = (
+        "instead, the content with more of what a layer (relu3_3) looks for, or one of its channels, counted from 0 "
+        "(relu3_3,17); 30 steps of adam at one scale unless --steps, --lr, --min_size, --average, --tv_weight say more"
+    )
+    flags.add("dream", None, str | None, dream, "what to write")
     flags.add_section("the method", StyleOptions)
     for alias, name in (
         ("content_src", "content"),
@@ -82,14 +89,19 @@ def run(arguments: Sequence[str]) -> int:
     make_options(chosen)  # a mistake is told before anything is loaded
     pictures = {
         "content": options["content"],
-        "style": comma_list(options["style"]),
-        "mask": comma_list(options["mask"]),
-        "style_mask": comma_list(options["style_mask"]),
+        "style": picture_list(options["style"]),
+        "mask": picture_list(options["mask"]),
+        "style_mask": picture_list(options["style_mask"]),
     }
     if options["every"] < 1:
         raise ConfigError(f"--every={options['every']}: at least 1 is needed")
     if pictures["content"] is None and not pictures["style"]:
         raise ConfigError("which pictures? give --content=A, --style=B, or both")
+    kinds = [kind for kind in ("sweep", "saliency", "dream") if options[kind] is not None]
+    if len(kinds) > 1:
+        raise ConfigError(f"{' and '.join(f'--{kind}' for kind in kinds)} each make another picture; give one of them")
+    if kinds in (["saliency"], ["dream"]) and pictures["content"] is None:
+        raise ConfigError(f"--{kinds[0]} looks at the content; give --content=A")
     from pixace.sheets import check_format
 
     check_format(options["out"])
@@ -120,6 +132,8 @@ def _of_the_source(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stylize(options: dict[str, Any], pictures: dict[str, Any], chosen: dict[str, Any]) -> int:
+    from pixace.style.descending import Diverged
+    from pixace.style.dream import SETTINGS, dream
     from pixace.style.options import make_options
     from pixace.style.recording import Recorder
     from pixace.style.transfer import stylize
@@ -131,9 +145,17 @@ def _stylize(options: dict[str, Any], pictures: dict[str, Any], chosen: dict[str
         losses=options["save_losses"],
         every=options["every"],
     )
-    result = stylize(**pictures, on_step=recorder, **chosen)
-    settings = {name: value for name, value in vars(make_options(chosen)).items() if value is not None}
-    facts = {"Software": "pixace", "style transfer": json.dumps({**pictures, **settings})}
+    own = {} if options["dream"] is None else {"dream": options["dream"]}
+    settings = vars(make_options({**SETTINGS, **chosen} if own else chosen))
+    told = {name: value for name, value in {**pictures, **own, **settings}.items() if value is not None}
+    facts = {"Software": "pixace", "style transfer": json.dumps(told)}
+    try:
+        if options["dream"] is not None:
+            result = dream(pictures["content"], options["dream"], on_step=recorder, **chosen)
+        else:
+            result = stylize(**pictures, on_step=recorder, **chosen)
+    except Diverged as error:
+        raise recorder.rescue(error, facts) from error
     written = recorder.finish(result, facts)
     if result.signal is not None:
         print(f"stopped after {len(result.steps)} steps; what was found so far is saved", file=sys.stderr)
@@ -145,18 +167,21 @@ def _sweep(options: dict[str, Any], pictures: dict[str, Any], chosen: dict[str, 
     from pixace.sheets import save_picture
     from pixace.style.sweep import sweep
 
-    sheet = sweep(pictures["content"], pictures["style"], options["sweep"], **chosen)
-    save_picture(sheet, options["out"])
-    print(f"saved {options['out']}")
-    return 0
+    found = sweep(pictures["content"], pictures["style"], options["sweep"], **chosen)
+    told = ""
+    if found.signal is not None:
+        told = f" ({found.done} of {found.total} pictures)"
+        print(f"stopped; what was done so far is {'saved' if found.done else 'nothing'}", file=sys.stderr)
+    if found.done:
+        save_picture(found.sheet, options["out"])
+        print(f"saved {options['out']}{told}")
+    return 0 if found.signal is None else 128 + found.signal
 
 
 def _saliency(options: dict[str, Any], pictures: dict[str, Any], chosen: dict[str, Any]) -> int:
     from pixace.sheets import save_picture
     from pixace.style.saliency import saliency_overlay
 
-    if pictures["content"] is None:
-        raise ConfigError("--saliency looks at the content; give --content=A")
     save_picture(saliency_overlay(pictures["content"], options["saliency"], **chosen), options["out"])
     print(f"saved {options['out']}")
     return 0

@@ -15,7 +15,7 @@ from pixace.folders import expanded
 ABOUT = (
     "Redraw pictures with a network that `pixace style train` or `pixace style unpaired` made, in one pass and at any "
     "size. The results are "
-    "OUT_DIR/NAME_MODEL.png; pictures that cannot be read are told and left out."
+    "OUT_DIR/NAME_MODEL with each picture's own ending; pictures that cannot be read are told and left out."
 )
 
 
@@ -34,6 +34,8 @@ def make_flags() -> FlagSet:
     backward = "of a network for unpaired translation: from its pictures B to those of A, not from A to B"
     flags.add("backward", False, bool, backward)
     flags.add("batch_size", 4, int, "pictures of one size that are computed together")
+    ending = "ending of all results, such as png or jpg (default: each picture's; png for formats with few colours)"
+    flags.add("format", None, str | None, ending)
     flags.add("device", "auto", str, "gpu and tpu fail where there is none", choices=devices.DEVICES)
     return flags
 
@@ -87,7 +89,11 @@ def _loaded(options: dict[str, Any], weights: list[float] | None) -> Callable[..
         ready = partial(apply_style, model, mixture=style_mixture(model, options["style_index"], weights))
 
     return partial(
-        ready, out_dir=options["out_dir"], image_size=options["image_size"], batch_size=options["batch_size"]
+        ready,
+        out_dir=options["out_dir"],
+        image_size=options["image_size"],
+        batch_size=options["batch_size"],
+        format=options["format"],
     )
 
 

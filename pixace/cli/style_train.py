@@ -2,13 +2,16 @@
 
 import dataclasses
 import re
+import sys
 import time
 import typing
 from collections.abc import Sequence
 from typing import Any
 
-from pixace.cli.flags import FlagSet, comma_list
+from pixace.cli.flags import FlagSet
+from pixace.cli.style_pictures import picture_list
 from pixace.devices import DEVICES
+from pixace.errors import ConfigError
 from pixace.style.fast.config import FastTraining, TransformConfig
 
 ABOUT = (
@@ -27,6 +30,7 @@ ALIASES = {
     "content_labels": "content_layers",
     "style_labels": "style_layers",
 }
+SOURCE = "names of the source project"
 
 
 def make_flags() -> FlagSet:
@@ -49,6 +53,13 @@ def make_flags() -> FlagSet:
         if field.name != "n_styles":  # so many as there are --style
             choices, help = field.metadata["choices"], field.metadata["help"]
             flags.add(field.name, field.default, hints[field.name], help, "the network that is trained", choices)
+    flags.add("epochs", None, int | None, "length in passes over the pictures, instead of --n_steps", SOURCE)
+    flags.add("use_avg_pool", None, bool | None, "--pooling=average; --nouse_avg_pool: max", SOURCE)
+    flags.add("anisotropic", None, bool | None, "--tv=absolute; --noanisotropic: squared", SOURCE)
+    flags.add("tensorboard", None, bool | None, "changes nothing: its events are always written", SOURCE)
+    flags.add(
+        "num_workers", None, int | None, "changes nothing: as many threads read pictures as there are cores", SOURCE
+    )
     for alias, name in ALIASES.items():
         flags.add_alias(alias, name)
     return flags
@@ -59,13 +70,32 @@ def run(arguments: Sequence[str]) -> int:
     flags = make_flags()
     given, _ = flags.parse(with_underscores(arguments))
     given.pop("debug", None)
+    given = _of_the_source(given)
     own: dict[str, Any] = {name: given.pop(name, flags.default(name)) for name in ("device", "deterministic")}
-    name, styles = given.pop("model", None) or time.strftime("%m%d_%H%M"), comma_list(given.pop("style", None))
+    name, styles = given.pop("model", None) or time.strftime("%m%d_%H%M"), picture_list(given.pop("style", None))
     weights_dir = given.pop("weights_dir", flags.default("weights_dir"))
     from pixace.style.fast.training import train_fast_style
 
     result = train_fast_style(name, styles, weights_dir, **own, **given)
     return 0 if result.signal is None else 128 + result.signal
+
+
+def _of_the_source(given: dict[str, Any]) -> dict[str, Any]:
+    """What was given, the source project's flags as those that they stand for; tells of those that change nothing."""
+    known = {name: value for name, value in given.items() if value is not None}
+    for flag, name, (on, off) in (
+        ("use_avg_pool", "pooling", ("average", "max")),
+        ("anisotropic", "tv", ("absolute", "squared")),
+    ):
+        if (wanted := known.pop(flag, None)) is not None:
+            value = on if wanted else off
+            if known.setdefault(name, value) != value:
+                raise ConfigError(f"--{'' if wanted else 'no'}{flag} is --{name}={value}, not --{name}={known[name]}")
+    if known.pop("tensorboard", None) is not None:
+        print("TensorBoard's events are always written, into the folder of the network", file=sys.stderr)
+    if known.pop("num_workers", None) is not None:
+        print("--num_workers changes nothing: as many threads read pictures as there are cores", file=sys.stderr)
+    return known
 
 
 def with_underscores(arguments: Sequence[str]) -> list[str]:

@@ -20,7 +20,10 @@ def make_flags() -> FlagSet:
     flags = FlagSet("pixace style ui [--flags]", ABOUT)
     flags.add("port", 8765, int, "port of the page's address, http://127.0.0.1:PORT/; 0: any that is free")
     flags.add("open_browser", False, bool, "show the page in a browser")
-    network = "vgg19, vgg16, or a file of weights (.safetensors, .pth, .npz), for everything (default: by the recipe)"
+    network = (
+        "vgg19, vgg16, or a file of weights (.safetensors, .pth, .npz), for everything (default: by the recipe); where "
+        "they end at conv3_4, the page begins with the layers `shallow`"
+    )
     flags.add("network", None, str | None, network)
     flags.add("device", "auto", str, "gpu and tpu fail where there is none", choices=devices.DEVICES)
     return flags
@@ -42,7 +45,8 @@ def run(arguments: Sequence[str]) -> int:
     print(devices.describe(found[:1]), file=sys.stderr)
     devices.warn_of_idle_gpu(found)
     studio = Studio(options["network"], found[0])
-    studio.load()
+    if told := studio.load():
+        print(told, file=sys.stderr)
     with StyleServer(studio, options["port"]) as server:
         print(f"{server.url} is the page; Ctrl-C ends it", flush=True)
         try:

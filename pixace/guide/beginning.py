@@ -23,7 +23,7 @@ def first_picture(guide: Guide, size: tuple[int, int], *, allow_local: bool = Fa
         allow_local: addresses of this computer and private networks may be opened.
 
     Raises:
-        PixaceError: the picture cannot be read.
+        PixaceError: the picture cannot be read; it says which member names it.
     """
     init = guide.init
     mean, std = np.array(init.mean, np.float32), np.array(init.std, np.float32)
@@ -32,7 +32,7 @@ def first_picture(guide: Guide, size: tuple[int, int], *, allow_local: bool = Fa
         return resized(fitted(colours, size), size)
     drawn = init.resolution or size
     if init.image is not None:
-        picture = open_picture(init.image, public_only=not allow_local)
+        picture = _opened(init.image, "init.image", allow_local)
         cover = ImageOps.fit(picture, drawn, Image.Resampling.BICUBIC)
         colours = np.asarray(cover, np.float32) / 255
     else:
@@ -68,11 +68,15 @@ def feature_pictures(guide: Guide, *, allow_local: bool = False) -> dict[str, Im
     found: dict[str, Image.Image] = {}
     for feature in _features(guide):
         if feature.image is not None and feature.text is None and feature.image not in found:
-            try:
-                found[feature.image] = open_picture(feature.image, public_only=not allow_local)
-            except PixaceError as error:
-                raise PixaceError(f"{feature.path}.image: {error}") from None
+            found[feature.image] = _opened(feature.image, f"{feature.path}.image", allow_local)
     return found
+
+
+def _opened(source: str, path: str, allow_local: bool) -> Image.Image:
+    try:
+        return open_picture(source, public_only=not allow_local)
+    except PixaceError as error:
+        raise PixaceError(f"{path}: {error}") from None
 
 
 def _features(guide: Guide) -> Sequence:

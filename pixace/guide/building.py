@@ -54,11 +54,15 @@ def _target(target: Any, path: str) -> Target:
         **own,
         select=target.select,
         feature_scale=target.feature_scale,
-        features=tuple(Feature(**dict(each), path=f"{path}.features[{i}]") for i, each in enumerate(target.features)),
+        features=tuple(_feature(each, f"{path}.features[{i}]") for i, each in enumerate(target.features)),
         transforms=tuple(_effects(TRANSFORM, target.transforms, f"{path}.transforms")),
         constraints=tuple(_effects(CONSTRAINT, target.constraints, f"{path}.constraints")),
         path=path,
     )
+
+
+def _feature(feature: Any, path: str) -> Feature:
+    return Feature(**{**dict(feature), "text": feature.text or None}, path=path)
 
 
 def _effects(block: Block, entries: Iterable[Entry], path: str) -> Iterable[Effect]:

@@ -116,7 +116,7 @@ def parse_value(text: str) -> Any:
         try:
             return parse_yaml(text)
         except ConfigError:  # an expression may begin so, too: {0: 32}.get(epoch, 64)
-            if text[:1] in "\"'" or text.endswith(("]", "}")):
+            if text[:1] in "\"'" or not re.search(r"[\]}].", text):
                 raise
             return text
     loader, tag = _Loader(""), _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))

@@ -69,6 +69,12 @@ def _small(function: Callable[..., int], most: int) -> Callable[..., int]:
     return bounded
 
 
+def _round(value: float, digits: int | None = None) -> float:
+    if digits is not None and abs(digits) > 30:  # Python computes that power of 10, however long it takes
+        raise ValueError("round keeps up to 30 digits")
+    return round(value, digits)
+
+
 def _clip(value: float, low: float, high: float) -> float:
     return min(max(value, low), high)
 
@@ -89,7 +95,8 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     "factorial": _small(math.factorial, 20),
     "comb": _small(math.comb, 60),
     "perm": _small(math.perm, 15),
-    **{function.__name__: function for function in (abs, bool, divmod, float, int, len, max, min, round, sorted, sum)},
+    **{function.__name__: function for function in (abs, bool, divmod, float, int, len, max, min, sorted, sum)},
+    "round": _round,
     "clip": _clip,
     "lerp": lambda start, end, share: start + (end - start) * share,
     "smoothstep": _smoothstep,

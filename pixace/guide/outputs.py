@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ import yaml
 
 from pixace.folders import expanded
 from pixace.guide.documents import STDIN
+
+USUAL_RECORD, RECORD = ".yaml", ".record.yaml"
 
 
 def base_name(file: str, named: str | None, output: str | None = None) -> str:
@@ -32,20 +34,30 @@ def _in_folder(name: str, file: str) -> str:
     return name + ("output" if file == STDIN else Path(file).stem) + ".png"
 
 
-def unused(name: str) -> Path:
+def unused(name: str, beside: Sequence[str] = ()) -> Path:
     """An absolute path that nothing is at: the name itself, or with -1, -2 ... before its ending.
 
     Numbers are never used again: the next is above all that the folder has, whatever their endings.
+
+    Args:
+        name: of the picture.
+        beside: endings of files that will lie beside it, such as `.gif`, at which there must be nothing, too.
     """
     path = Path(os.path.abspath(expanded(name)))
-    if not path.exists():
+    if not any(map(os.path.lexists, (path, *(path.with_name(path.stem + ending) for ending in beside)))):
         return path
     stem, number = path.stem, 0
     if split := re.fullmatch(r"(.+)-(\d+)", stem):
         stem, number = split[1], int(split[2])
-    pattern = re.compile(re.escape(stem) + r"-(\d+)\..*")
+    pattern = re.compile(re.escape(stem) + r"-(\d+)[._].*")
     taken = [int(match[1]) for other in path.parent.iterdir() if (match := pattern.fullmatch(other.name))]
     return path.with_name(f"{stem}-{max([number, *taken]) + 1}{path.suffix}")
+
+
+def record_file(picture: Path) -> Path:
+    """Where the record of a picture goes: `.yaml` in place of its ending, or `.record.yaml` where that is taken."""
+    usual = picture.with_name(picture.stem + USUAL_RECORD)
+    return picture.with_name(picture.stem + RECORD) if os.path.lexists(usual) else usual
 
 
 def record(document: Mapping[str, Any], facts: Mapping[str, object], picture: Path) -> str:

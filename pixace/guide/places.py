@@ -8,7 +8,7 @@ from pathlib import Path
 from pixace.errors import ConfigError, PixaceError
 from pixace.folders import expanded
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
 
 
 def resolve(value: str, folder: Path | None, others: Sequence[Path] = (), folders: bool = False) -> str:
@@ -25,7 +25,7 @@ def resolve(value: str, folder: Path | None, others: Sequence[Path] = (), folder
         PixaceError: there is no such file.
     """
     if scheme := _SCHEME.match(value):
-        if scheme[1].lower() not in ("http", "https"):
+        if scheme[0].lower() not in ("http://", "https://"):
             raise ConfigError(f"{value}: addresses must begin with http:// or https://")
         return value
     path = _real(Path(), value) if folder is None else within(value, folder, others)

@@ -6,7 +6,7 @@ A name that is taken is never written to: the run that comes first to a name hol
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,18 @@ import numpy as np
 from PIL import Image
 
 from pixace import __version__
-from pixace.errors import PixaceError
+from pixace.errors import ConfigError, PixaceError
 from pixace.folders import write_atomically
 from pixace.guide.figures import Figures
-from pixace.guide.outputs import record, unused
+from pixace.guide.outputs import RECORD, USUAL_RECORD, record, record_file, unused
 from pixace.guide.reading import Read
 from pixace.guide.run import Drawn, Epoch
-from pixace.guide.state import read_facts, save_state, state_file
+from pixace.guide.state import ENDING as STATE
+from pixace.guide.state import State, read_facts, save_state, state_file
 from pixace.progress import duration
-from pixace.sheets import save_animation, save_picture
+from pixace.sheets import check_format, save_animation, save_picture
 
+FRAMES, GIF, LOSSES = "_frames", ".gif", ".jsonl"  # what names of files beside the picture end with
 FIGURES_EVERY_S = 4.0
 ANIMATION_SECONDS = 4.0
 MOST_FRAMES = 80  # of an animation
@@ -41,10 +43,11 @@ class Recorder:
         gif: an animation goes to `OUT.gif`.
         losses: loss and rate of each epoch go to `OUT.jsonl`.
         every: epochs between frames.
-        going_on: `out` is that of a run that is resumed.
+        going_on: `out` is that of a run that is resumed, whose record and figures are its own.
         say: takes lines for people.
 
     Raises:
+        ConfigError: the animation would have the picture's own name.
         PixaceError: something cannot be written.
     """
 
@@ -62,11 +65,18 @@ class Recorder:
     ):
         self.read, self.every = read, every
         self.say = say or (lambda line: print(line, file=sys.stderr, flush=True))
-        self.out = out if out is not None and going_on else _held(str(out) if out is not None else read.base_name)
+        name = str(out) if out is not None else read.base_name
+        if gif and Path(name).suffix.lower() == GIF:
+            raise ConfigError(f"{name}: the animation would have the name of the picture, which is best a .png")
+        asked = [ending for ending, wanted in ((FRAMES, frames), (GIF, gif), (LOSSES, losses)) if wanted]
+        self.out = Path(name) if going_on else _held(name, [STATE, RECORD, *asked])
         self.state, self._figures = state_file(self.out), Figures(read.guide)
-        self._frames = self.out.with_name(f"{self.out.stem}_frames") if frames else None
+        self._frames = self._beside(FRAMES) if frames else None
         self._shown: list[np.ndarray] | None = [] if gif else None
-        self._losses = self.out.with_suffix(".jsonl") if losses else None
+        self._losses = self._beside(LOSSES) if losses else None
+        self._record = record_file(self.out)
+        if going_on and read_facts(self.state)["record"] == self.out.stem + USUAL_RECORD:
+            self._record = self._beside(USUAL_RECORD)
         self._saved = self._told = time.monotonic()
         self._began, self._kept, self._written = datetime.now(), going_on, list[Path]()
 
@@ -88,11 +98,13 @@ class Recorder:
             self._told = time.monotonic()
             self.say(self._figures.text())
 
+    def _beside(self, ending: str) -> Path:
+        return self.out.with_name(self.out.stem + ending)
+
     def snapshot(self, epoch: Epoch) -> None:
         """Write the picture as it is, and the state from which a run goes on."""
         save_picture(Image.fromarray(epoch.picture()), self.out)
-        facts = {"document": self.read.document, "out": str(self.out)}
-        save_state(self.state, epoch.state, facts)
+        self._save_state(epoch.state)
         self._saved, self._kept = time.monotonic(), True
 
     def finish(self, drawn: Drawn) -> list[Path]:
@@ -106,13 +118,11 @@ class Recorder:
         if drawn.signal is None:
             self.state.unlink(missing_ok=True)
         else:
-            save_state(self.state, drawn.state, {"document": self.read.document, "out": str(self.out)})
+            self._save_state(drawn.state)
             self._written.append(self.state)
-        beside = self.out.with_suffix(".yaml")
-        if not beside.exists():
-            text = record(self.read.document, self._head(drawn), self.out)
-            write_atomically(beside, lambda file: file.write_text(text, "utf-8"))
-            self._written.append(beside)
+        text = record(self.read.document, self._head(drawn), self.out)
+        write_atomically(self._record, lambda file: file.write_text(text, "utf-8"))
+        self._written.append(self._record)
         if self._frames is not None and self._frames.is_dir():
             self._written.append(self._frames)
         if self._losses is not None and self._losses.exists():
@@ -120,6 +130,10 @@ class Recorder:
         if self._shown:
             self._written.append(self._animate(self._shown))
         return self._written
+
+    def _save_state(self, state: State) -> None:
+        facts = {"document": self.read.document, "out": self.out.name, "record": self._record.name}
+        save_state(self.state, state, facts)
 
     def let_go(self) -> None:
         """Free the name if nothing was written to it."""
@@ -163,21 +177,24 @@ class Recorder:
         size = max(1, round(width * edge / max(height, width))), max(1, round(height * edge / max(height, width)))
         frames = [np.asarray(Image.fromarray(p).resize(size, Image.Resampling.BICUBIC)) for p in shown]
         seconds = max(0.02, ANIMATION_SECONDS / len(frames))
-        return save_animation(frames, self.out.with_suffix(".gif"), scale=size[0], seconds=seconds, hold=1.0)
+        return save_animation(frames, self._beside(GIF), scale=size[0], seconds=seconds, hold=1.0)
 
 
-def _held(name: str) -> Path:
-    """A path that nothing was at, and where now an empty file is, so that no other run takes it."""
+def _held(name: str, beside: Sequence[str]) -> Path:
+    """A path that nothing was at, nor beside it, and where now an empty file is, so that no other run takes it."""
     while True:
-        path = unused(name)
         try:
+            path = unused(name, beside)
             path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PixaceError(f"cannot write {name:.200}: {error.strerror or error}") from None
+        try:
             path.touch(exist_ok=False)
             return path
-        except FileExistsError:
+        except FileExistsError:  # another run was faster
             continue
         except OSError as error:
-            raise PixaceError(f"cannot write {path}: {error.strerror or error}") from None
+            raise PixaceError(f"cannot write {name:.200}: {error.strerror or error}") from None
 
 
 def resumed(path: Path, overrides: dict[str, str]) -> tuple[Path, Path, Read]:
@@ -193,8 +210,10 @@ def resumed(path: Path, overrides: dict[str, str]) -> tuple[Path, Path, Read]:
     """
     from pixace.guide.reading import read_again
 
-    state = path if path.name.endswith(".state.safetensors") else state_file(path)
+    state = path if path.name.endswith(STATE) else state_file(path)
     facts = read_facts(state)
-    out = state.with_name(Path(facts["out"]).name)
+    # A state from a stranger names no file but those that are called as it is.
+    out = state.with_name(state.name.removesuffix(STATE) + Path(facts["out"]).suffix)
+    check_format(out)
     read = read_again(facts["document"], str(out), overrides)
     return out, state, read

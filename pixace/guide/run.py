@@ -118,7 +118,7 @@ def draw(
     """
     began = time.monotonic()
     run = _Run(guide, clips, feature_pictures(guide, allow_local=allow_local))
-    state = load_state(resume, run.rule) if resume else run.begin(allow_local)
+    state = run.resumed(resume) if resume else run.begin(allow_local)
     if guide.start_epoch >= guide.epochs and not resume:
         raise PixaceError(f"start_epoch {guide.start_epoch} is not below epochs {guide.epochs}: nothing would be drawn")
     shown: Any = Bar("drawing") if guide.verbose else _Quiet()
@@ -179,6 +179,15 @@ class _Run:
         canvas = make_canvas(self.guide.canvas, picture)
         scales = feature_scales(self.clips, self.shares, self.guide, self.wanted, jnp.asarray(picture))
         return State(canvas, self.rule.init(canvas), self.guide.start_epoch, scales)  # type: ignore[arg-type]
+
+    def resumed(self, file: Path) -> State:
+        """The state in a file, which must be of a run of such a guide."""
+        state = load_state(file, self.rule)
+        if self.guide.canvas != state.canvas.KIND:
+            raise PixaceError(f"{file} has a canvas {state.canvas.KIND}, which {self.guide.canvas} cannot go on with")
+        if [len(scale) for scale in state.scales] != [len(target.features) for target in self.guide.targets]:
+            raise PixaceError(f"{file} is of a run with other targets or features; begin anew with these")
+        return state
 
     def epoch(self, state: State) -> tuple[State, jax.Array, Moment, list[tuple[int, Seen]]]:
         """The state after another epoch, its loss, its moment, and what was seen."""
@@ -247,7 +256,7 @@ class _Run:
         parts = []
         for effects, views in kinds:
             steps = effect_steps(effects)
-            probes = [self.schedule.probes(moment.resolution, effect) for effect in effects]
+            probes = [self.schedule.probes(moment, target, effect) for effect in effects]
             sizes = working_sizes(steps, probes, (height, width))
             parts.append(Part(target, tuple(effects), steps, sizes, views))
         return parts
@@ -266,20 +275,16 @@ class _Run:
     def _of_part(self, moment: Moment, part: Part, scale: Any) -> Any:
         schedule, target = self.schedule, part.target
         now = partial(schedule.now, moment)
-        transforms = []
-        for effect in part.effects:
-            values = schedule.effect(moment, effect, part.views)
-            if (effect.start, effect.end) != (0.0, 1.0):
-                values["active"] = np.full((part.views, 1), now(effect.start, effect.end), np.float32)
-            transforms.append(values)
         features = target.features
+        enabled = [now(feature.start, feature.end) for feature in features]
+        weights = tuple(f.weight if on else 0.0 for f, on in zip(features, enabled, strict=True))
         return {
             "scale": scale,
             "weight": schedule.vector(moment, (target.weight,), target.path + " weight")[0],
-            "feature_weight": schedule.vector(moment, tuple(f.weight for f in features), target.path + " weights"),
-            "feature_scale": schedule.vector(moment, tuple(f.scale for f in features), target.path + " scales"),
-            "enabled": np.array([now(f.start, f.end) for f in features], np.float32),
+            "feature_weight": schedule.vector(moment, weights, target.path + ".features weight"),
+            "feature_scale": schedule.vector(moment, tuple(f.scale for f in features), target.path + ".features scale"),
+            "enabled": np.array(enabled, np.float32),
             "constraint_on": np.array([now(c.start, c.end) for c in target.constraints], np.float32),
-            "transforms": transforms,
+            "transforms": [schedule.effect(moment, effect, part.views) for effect in part.effects],
             "constraints": [schedule.effect(moment, constraint, part.views) for constraint in target.constraints],
         }

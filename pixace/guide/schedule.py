@@ -12,6 +12,7 @@ from pixace.errors import ConfigError
 from pixace.guide.descent import base_rate
 from pixace.guide.expressions import Expression
 from pixace.guide.settings import Effect, FrameTime, Guide, Number, Target, Vector
+from pixace.guide.trying import number as sensible
 from pixace.guide.variables import SIMILARITY, learnrate_values, resolution_values, time_values
 
 LARGEST_EDGE = 8192  # pixels
@@ -53,7 +54,7 @@ class Schedule:
         time = epoch / max(1, guide.epochs - 1)
         known: dict[str, Any] = {**guide.vars, **time_values(epoch, guide.epochs)}
         width, height = (
-            self._size(self._number(number, known, f"{epoch} resolution {axis}"))
+            self._size(self._number(number, known, f"{epoch} resolution {axis}"), f"resolution in epoch {epoch}")
             for axis, number in enumerate(guide.resolution)
         )
         known |= resolution_values(width, height)
@@ -85,20 +86,32 @@ class Schedule:
         return np.broadcast_to(self.vector(moment, numbers, place), (views, len(numbers)))
 
     def effect(self, moment: Moment, effect: Effect, views: int) -> dict[str, np.ndarray]:
-        """The numbers of an effect by member, float32 (views, n)."""
-        return {
-            name: self.views(moment, numbers, f"{effect.path} {name}", views) for name, numbers in effect.values.items()
-        }
+        """The numbers of an effect by member, float32 (views, n); `active` is one of them if it has a window.
 
-    def probes(self, resolution: tuple[int, int], effect: Effect, most: int = 33) -> dict[str, np.ndarray]:
-        """The numbers of an effect by member at some epochs in which the picture has this size, float32 (epochs, n)."""
-        first, last = self.guide.start_epoch, max(self.guide.start_epoch, self.guide.epochs - 1)
-        epochs = sorted({round(first + (last - first) * share) for share in np.linspace(0, 1, most)})
-        moments = [moment for moment in map(self.moment, epochs) if moment.resolution == resolution]
-        return {
-            name: np.stack([self.vector(moment, numbers, f"{effect.path} {name} probe") for moment in moments])
+        While it does not work they are ones, as there may be none: `1/t` at the beginning.
+        """
+        now = self.now(moment, effect.start, effect.end)
+        found = {
+            name: self.views(moment, numbers if now else (1.0,) * len(numbers), f"{effect.path} {name}", views)
             for name, numbers in effect.values.items()
         }
+        if (effect.start, effect.end) != (0.0, 1.0):
+            found["active"] = np.full((views, 1), now, np.float32)
+        return found
+
+    def probes(self, moment: Moment, target: Target, effect: Effect, most: int = 33) -> dict[str, np.ndarray]:
+        """The numbers of an effect by member, float32 (epochs, n), in this epoch and others with a picture of its size.
+
+        Epochs in which its target does not work are left out.
+        """
+        first, last = self.guide.start_epoch, max(self.guide.start_epoch, self.guide.epochs - 1)
+        epochs = sorted({moment.epoch, *(round(first + (last - first) * share) for share in np.linspace(0, 1, most))})
+        probed = [
+            self.effect(at, effect, 1)
+            for at in map(self.moment, epochs)
+            if at.resolution == moment.resolution and self.now(at, target.start, target.end)
+        ]
+        return {name: np.concatenate([each[name] for each in probed]) for name in probed[0]}
 
     def active(self, moment: Moment) -> list[tuple[int, Target]]:
         """The targets whose time it is, with their places."""
@@ -113,11 +126,15 @@ class Schedule:
             return float(number)
         if needs_similarity(number):
             return 0.0
-        return float(number(known, chance.Random(f"{self.guide.seed} {place}")))
+        try:
+            return float(sensible(number(known, chance.Random(f"{self.guide.seed} {place}"))))
+        except ConfigError as error:
+            epoch, where = place.split(" ", 1)
+            raise ConfigError(f"{where} in epoch {epoch}: {error}") from None
 
-    def _size(self, value: float) -> int:
+    def _size(self, value: float, place: str) -> int:
         if not 1 <= value <= LARGEST_EDGE:
-            raise ConfigError(f"resolution: an edge of {value:g} pixels; 1 to {LARGEST_EDGE} are possible")
+            raise ConfigError(f"{place}: an edge of {value:g} pixels; 1 to {LARGEST_EDGE} are possible")
         return int(value)
 
 

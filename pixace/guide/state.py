@@ -74,7 +74,11 @@ def read_facts(path: Path) -> dict[str, Any]:
             said = file.metadata() or {}
         if said.get("kind") != KIND:
             raise PixaceError(f"{path} holds no state of `pixace guide`")
-        return json.loads(said["state"])
+        facts = json.loads(said["state"])
+        kinds = {"document": dict, "out": str, "record": str, "epoch": int}
+        if not isinstance(facts, dict) or not all(isinstance(facts.get(name), kind) for name, kind in kinds.items()):
+            raise ValueError("what it says of the run is not whole")
+        return facts
     except FileNotFoundError:
         raise PixaceError(f"there is no {path}: a run leaves it until it has ended") from None
     except (SafetensorError, OSError, ValueError, KeyError) as error:

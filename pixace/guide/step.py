@@ -209,7 +209,9 @@ def _judged(
             similar = plain * jnp.stack(scales)
             mean_similar = similar.mean()
             weights = [
-                _number(f.weight, numbers["feature_weight"][i], variables, similar[i])
+                jnp.where(
+                    numbers["enabled"][i] > 0, _number(f.weight, numbers["feature_weight"][i], variables, similar[i]), 0
+                )
                 for i, f in enumerate(target.features)
             ]
             counted = chosen(target.select, similar, numbers["enabled"])
@@ -224,8 +226,9 @@ def _judged(
             own_loss = constraints.loss(
                 constraint.kind, view, values, constraint.texts, jax.random.fold_in(own_key, 1000 + place), compat
             )
-            asked.append(own_loss)
-            loss += numbers["constraint_on"][place] * weight * own_loss
+            on = numbers["constraint_on"][place]
+            asked.append(on * own_loss)
+            loss += jnp.where(on > 0, weight, 0) * own_loss
         weight = _number(target.weight, numbers["weight"], variables, mean_similar)
         return Seen(counted, each, similar, jnp.stack(asked) if asked else jnp.zeros(0), weight * loss)
 
@@ -259,7 +262,8 @@ def _vector(given: Vector, known: jax.Array, variables: Mapping[str, Any], simil
 
 def _roughness(picture: jax.Array) -> jax.Array:
     """The mean squared difference of neighbours, in x and in y, times 100."""
-    return 100 * (jnp.square(jnp.diff(picture, axis=0)).mean() + jnp.square(jnp.diff(picture, axis=1)).mean())
+    steps = [jnp.square(jnp.diff(picture, axis=axis)) for axis in range(2)]
+    return 100 * sum((each.sum() / max(each.size, 1) for each in steps), jnp.float32(0))  # one pixel has no neighbour
 
 
 def make_postprocess(

@@ -49,6 +49,12 @@ def _folded(pick: Callable[[Any, Any], jax.Array], given: tuple[Any, ...]) -> ja
     return jnp.asarray(first)
 
 
+def _round(value: Any, digits: int = 0) -> jax.Array:
+    if abs(digits) > 30:
+        raise ValueError("round keeps up to 30 digits")
+    return jnp.round(value, digits)
+
+
 def _smoothstep(low: Any, high: Any, value: Any) -> jax.Array:
     share = jnp.clip((value - low) / (high - low), 0, 1)
     return share * share * (3 - 2 * share)
@@ -56,7 +62,7 @@ def _smoothstep(low: Any, high: Any, value: Any) -> jax.Array:
 
 _SAME = (
     *("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "floor"),
-    *("ceil", "trunc", "fabs", "fmod", "hypot", "degrees", "radians", "power", "round", "copysign", "isnan", "isinf"),
+    *("ceil", "trunc", "fabs", "fmod", "hypot", "degrees", "radians", "power", "copysign", "isnan", "isinf"),
 )
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(jnp, name) for name in _SAME},
@@ -67,6 +73,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "max": _largest,
     "clip": jnp.clip,
     "int": jnp.trunc,
+    "round": _round,
     "float": lambda value: value,
     "bool": lambda value: value != 0,
     "erf": jax.scipy.special.erf,

@@ -65,8 +65,12 @@ def cells_of(tokens: np.ndarray, tokenizer: Tokenizer, margin: float = 0.0) -> C
 
 def outside(colours: jax.Array | np.ndarray, cells: Cells) -> jax.Array:
     """How far colours (..., 3) lie beyond each bound of their cells, in RGB: (..., 6), all 0 inside."""
-    largest, smallest = colours.max(-1, keepdims=True), colours.min(-1, keepdims=True)
-    numbers = jnp.concatenate([colours, largest, smallest], -1)
+    red, green, blue = (colours[..., i : i + 1] for i in range(3))
+    # Pair by pair: the slope of `max` over an axis is divided by how many colours equal the largest, which are none,
+    # and the slope no number, where the compiler rounds the two that are compared differently.
+    largest = jnp.maximum(jnp.maximum(red, green), blue)
+    smallest = jnp.minimum(jnp.minimum(red, green), blue)
+    numbers = jnp.concatenate([red, green, blue, largest, smallest], -1)
     return jax.nn.relu((cells.normals * numbers[..., None, :]).sum(-1) - cells.limits)
 
 

@@ -6,7 +6,7 @@ them. A canvas is changed by Adam until it is; then what rounding to 8 bits has 
 Legend: B drawings, S edge of a drawing, T = S * S tokens, E edge of the picture.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -61,10 +61,9 @@ class Settings:
     lr: float = 0.02
 
 
-def check_refining(edge: int, size: int, wish_weight: float) -> None:
-    """Raise `ConfigError` where drawings of `edge` pixels cannot be refined to `size` with such a weight."""
+def check_refining(edge: int, size: int) -> None:
+    """Raise `ConfigError` where drawings of `edge` pixels cannot be refined to `size`."""
     require(edge <= size <= LARGEST_EDGE, f"size={size}: {edge} (the drawing's) to {LARGEST_EDGE} pixels are possible")
-    require(0 <= wish_weight < np.inf, f"style_weight={wish_weight}: a number from 0 on is needed")
 
 
 def refine(
@@ -73,8 +72,7 @@ def refine(
     size: int = 512,
     *,
     canvas: str = "imstack",
-    wish: Wish | None = None,
-    wish_weight: float = 1.0,
+    wishes: Sequence[tuple[Wish, float]] = (),
     settings: Settings = Settings(),
     progress: Progress = silent,
 ) -> np.ndarray:
@@ -85,8 +83,8 @@ def refine(
         tokenizer: what the tokens mean; its `resize` and size are those that the picture is scaled down by.
         size: E, at least S.
         canvas: kind of canvas that is changed: imstack, pixels, fourier or laplacian.
-        wish: what else is asked of a picture, such as `style.objective.Objective` (a style).
-        wish_weight: how strong it is: the ratio of its gradient to that of all else, where descent begins.
+        wishes: what else is asked of a picture, such as `style.objective.Objective` (a style), each with how strong it
+            is: the ratio of its gradient to that of the drawing, where descent begins.
         settings: how pictures are chosen within their cells.
         progress: takes the steps that are done, over all drawings.
 
@@ -95,14 +93,14 @@ def refine(
         PixaceError: for ids outside the vocabulary.
     """
     edge = tokenizer.config.image_size
-    check_refining(edge, size, wish_weight)
+    check_refining(edge, size)
     rows = np.atleast_2d(tokens)
     if rows.shape[-1] != edge * edge:
         raise ConfigError(f"a {edge}x{edge} drawing has {edge * edge} tokens, not {rows.shape[-1]}")
     pictures = []
     for i, row in enumerate(rows):
         found = _descend(
-            row.reshape(edge, edge), tokenizer, size, canvas, wish, wish_weight, settings,
+            row.reshape(edge, edge), tokenizer, size, canvas, wishes, settings,
             lambda done, i=i: progress(i * settings.steps + done, len(rows) * settings.steps),
         )  # fmt: skip
         pictures.append(_settle(found, row, tokenizer))
@@ -125,8 +123,7 @@ def _descend(
     tokenizer: Tokenizer,
     size: int,
     kind: str,
-    wish: Wish | None,
-    wish_weight: float,
+    wishes: Sequence[tuple[Wish, float]],
     settings: Settings,
     progress: Callable[[int], None],
 ) -> np.ndarray:
@@ -137,13 +134,15 @@ def _descend(
     tensor = directions(drawing, (size, size), stress=s.stress, reach=s.reach, blur=s.blur, contrast=s.contrast)
     canvas = make_canvas(kind, np.clip(np.asarray(resize(drawing, (size, size), "bicubic")), 0, 1))
     state = ADAM.init(canvas)  # type: ignore[arg-type]
-    strength = jnp.float32(wish_weight)
+    strengths = [jnp.float32(weight) for _, weight in wishes]
     for i in range(s.steps):
         rate = s.lr * (0.02 + 0.98 * (0.5 + 0.5 * np.cos(np.pi * i / s.steps)))
-        wished = None if wish is None else wish(_shown(canvas))[1]
-        if wished is not None and i == 0:
-            strength *= _ratio(settings, _shown(canvas), cells, tensor, wished)
-        wished = None if wished is None else strength * wished
+        slopes = [wish(_shown(canvas))[1] for wish, _ in wishes]
+        if i == 0:
+            ratios = [_ratio(settings, _shown(canvas), cells, tensor, slope) for slope in slopes]
+            strengths = [strength * ratio for strength, ratio in zip(strengths, ratios, strict=True)]
+        together = [strength * slope for strength, slope in zip(strengths, slopes, strict=True)]
+        wished = sum(together[1:], start=together[0]) if together else None
         canvas, state = _step(settings, canvas, state, cells, tensor, jnp.float32(rate), wished)
         progress(i + 1)
     return np.asarray(_shown(canvas))

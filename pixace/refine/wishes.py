@@ -22,12 +22,13 @@ def style_wish(style: PictureSource, size: int, **given: Any) -> Wish:
 
     Raises:
         ConfigError: an option makes no sense.
-        PixaceError: the picture or the network cannot be read.
+        PixaceError: the picture or the network cannot be read, or it is too small.
     """
     options = make_options({**given, "size": f"{size}x{size}", "min_size": None})
     tile = options.tile or TILE
     material = Material(None, [style], [], [], options, tile)
     layers = options.layers_with_weights[1]
+    material.check_edges([name for name, _ in layers])
     network = network_of(options, [name for name, _ in layers])
     terms = Terms(network.config, (), layers, 0.0, 1.0, 0.0, options.content_distance, options.statistic, options.tv)
     wanted = measure(terms, network, jnp.asarray(material.scene((size, size)).styles[0]), tile)

@@ -28,11 +28,13 @@ class Descent:
         optimizer: adam or lbfgs.
         lr: step length; None, for lbfgs alone, searches for it.
         average: decay of adam's average, which is then the result; 0 for the best step.
+        weight_decay: of adam: each step makes the canvas's numbers smaller by `lr` times this (AdamW).
     """
 
     optimizer: str
     lr: float | None
     average: float
+    weight_decay: float = 0.0
 
     @property
     def averages(self) -> bool:
@@ -53,7 +55,8 @@ class DescentState:
         canvas: what the next step starts from.
         rule: the optimiser's own state.
         average: decayed sum of the canvases; None where the best one counts.
-        best, best_loss: the canvas of the lowest loss that is known, and this loss; None where the average counts.
+        best, best_loss: the canvas of the lowest loss that is known, and this loss; before there is one, the first
+            canvas and infinity.
         count: steps done, int32.
     """
 
@@ -75,7 +78,7 @@ def begin(descent: Descent, canvas: Canvas, slope: Slope) -> DescentState:
         loss = rule.figures[0]
     if descent.averages:
         average = jax.tree.map(jnp.zeros_like, canvas)
-    return DescentState(canvas, rule, average, None if descent.averages else canvas, loss, jnp.int32(0))
+    return DescentState(canvas, rule, average, canvas, loss, jnp.int32(0))
 
 
 def step(descent: Descent, state: DescentState, slope: Slope) -> tuple[DescentState, jax.Array]:
@@ -97,10 +100,12 @@ def step(descent: Descent, state: DescentState, slope: Slope) -> tuple[DescentSt
 @partial(jax.jit, static_argnums=0)
 def _adam_step(descent: Descent, state: DescentState, figures: jax.Array, gradient: Canvas) -> DescentState:
     update, rule = ADAM.update(gradient, state.rule)  # type: ignore[arg-type]
-    canvas = jax.tree.map(lambda leaf, change: leaf - (descent.lr or 0) * change, state.canvas, update).projected()
+    rate, shrink = descent.lr or 0, descent.weight_decay
+    canvas = jax.tree.map(lambda leaf, change: leaf - rate * (change + shrink * leaf), state.canvas, update).projected()
     new = replace(state, canvas=canvas, rule=rule, count=state.count + 1)
+    new = _with_best(new, state.canvas, figures[0])
     if not descent.averages:
-        return _with_best(new, state.canvas, figures[0])
+        return new
     decay = descent.average
     return replace(new, average=jax.tree.map(lambda a, leaf: decay * a + (1 - decay) * leaf, state.average, canvas))
 

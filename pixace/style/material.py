@@ -3,6 +3,7 @@
 Legend: H, W the result; h, w a style picture. Arrays are float32, channels last, in [0, 1].
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,15 +12,18 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from pixace.canvas.resizing import resize
+from pixace.errors import PixaceError
 from pixace.fields import require
 from pixace.opening import PictureSource, open_picture
 from pixace.style.colour import grey_pair, keep_luminance, match_colours
 from pixace.style.faces import LONGEST, Box, face_mask, find_faces
+from pixace.style.layers import deepest, stride
 from pixace.style.options import StyleOptions
 from pixace.style.scales import scale_sizes, size_at
 from pixace.style.tiles import GRID
 
 STARTS = ("content", "noise", "grey", "style")
+EARLIER = "or layers of earlier blocks would do"
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Material:
     Attributes:
         size: (H, W) of the result.
         weights: of the styles.
+        names: what to call the content and each style.
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class Material:
             require(not given or len(given) == len(styles), f"{len(given)} of --{name} for {len(styles)} styles")
         require(content is not None or not options.keep_faces, "--keep_faces needs a content picture")
         require(content is not None or options.color == "style", f"--color={options.color} needs a content picture")
+        require(not masks or not options.views, "--mask says where styles are to be, which views do not: --views=0")
+        self.names = _named(content, "the content"), [_named(style, f"style {i}") for i, style in enumerate(styles, 1)]
         self.content = None if content is None else open_picture(content)
         self.styles = [open_picture(style) for style in styles]
         self.masks = [open_picture(mask).convert("L") for mask in masks]
@@ -83,6 +90,28 @@ class Material:
         shape = (1, 1) if self.content is None else (self.content.height, self.content.width)
         self.size = size_at(edges, shape) if isinstance(edges, int) else edges
 
+    def check_edges(self, layers: Sequence[str]) -> None:
+        """See to it that no picture is too small for the layers at any scale.
+
+        Raises:
+            PixaceError: names the one that is.
+        """
+        last, smallest = deepest(layers), self.sizes[0]
+        least = stride(last)
+        if min(smallest) < least:
+            at = f"{smallest[1]}x{smallest[0]} pixels" + (" at its first scale" if len(self.sizes) > 1 else "")
+            own = self.content
+            shape = "" if own is None else f", in the shape of {self.names[0]} ({own.width}x{own.height})"
+            ways = f"a larger --size, or WIDTHxHEIGHT, a larger --min_size, {EARLIER}"
+            raise PixaceError(f"the result has {at}{shape}: {last} needs {least} an edge; {ways}")
+        for name, style in zip(self.names[1], self.styles, strict=True):
+            height, width = self._size_of_style(style, self._longest_style(smallest))
+            if min(height, width) < least:
+                raise PixaceError(
+                    f"{name} ({style.width}x{style.height}) is looked at in {width}x{height} pixels: {last} needs "
+                    f"{least} an edge; a larger picture or --style_scale, {EARLIER}"
+                )
+
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """(H, W) of each scale, the last one that of the result; multiples of 16 where windows are needed."""
@@ -93,7 +122,7 @@ class Material:
     def scene(self, size: tuple[int, int]) -> Scene:
         """The pictures for a scale of this size."""
         content = None if self.content is None else _array(self._fitted(self.content, size))
-        longest = self.options.style_size or max(1, round(self.options.style_scale * max(size)))
+        longest = self._longest_style(size)
         styles = [_array(_resized(style, self._size_of_style(style, longest))) for style in self.styles]
         if content is not None and self.options.color == "match":
             styles = [match_colours(style, content, self.options.match) for style in styles]
@@ -154,6 +183,10 @@ class Material:
         height, width = (max(GRID, round(edge / GRID) * GRID) for edge in size)
         return height, width
 
+    def _longest_style(self, size: tuple[int, int]) -> int:
+        """The longer edge of the styles at a scale of this size, where they are large enough."""
+        return self.options.style_size or max(1, round(self.options.style_scale * max(size)))
+
     def _size_of_style(self, style: Image.Image, longest: int) -> tuple[int, int]:
         """(h, w) of a style picture whose longer edge may be so long; it is never enlarged."""
         own = (style.height, style.width)
@@ -164,6 +197,11 @@ class Material:
         if self.options.fit == "crop":
             return ImageOps.fit(picture, (size[1], size[0]), Image.Resampling.LANCZOS)
         return _resized(picture, size)
+
+
+def _named(source: PictureSource | None, otherwise: str) -> str:
+    """A picture's path or address, or else what it is."""
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else otherwise
 
 
 def _resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -112,7 +112,7 @@ class Objective:
             ConfigError: a mask is empty at some layer, or tiles are too small.
         """
         self.terms, self.network = terms, network
-        regions = [] if not terms.style else [_mixed(styles, weights)] if masks is None else list(styles)
+        regions = [] if not terms.style else [mixed(styles, weights)] if masks is None else list(styles)
         shares = [1.0] if masks is None else [weight / sum(weights) for weight in weights]
         targets = {
             layer: _stacked([make_target(terms.statistic, region[layer]) for region in regions])
@@ -154,7 +154,8 @@ def measure(
     return {layer: jax.tree.map(lambda leaf: leaf[0], moments) for layer, moments in found.items()}
 
 
-def _mixed(styles: Sequence[Mapping[str, Moments]], weights: Sequence[float]) -> dict[str, Moments]:
+def mixed(styles: Sequence[Mapping[str, Moments]], weights: Sequence[float]) -> dict[str, Moments]:
+    """The statistics of several styles in one, by layer, with these weights."""
     return {layer: mix([style[layer] for style in styles], list(weights)) for layer in styles[0]}
 
 
@@ -183,8 +184,16 @@ def _cut(window: Window, picture: jax.Array) -> jax.Array:
     return jax.lax.dynamic_slice(picture, (window.start[0], window.start[1], 0), (*window.size, 3))
 
 
-def _figures(terms: Terms, styles: Styles, kept: Kept, sums: Sums, picture: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The loss, and all figures."""
+def figures_of(terms: Terms, styles: Styles, kept: Kept, sums: Sums, picture: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The loss, and all `figures` of the terms.
+
+    Args:
+        terms: what is weighed how.
+        styles: what the statistics are compared with.
+        kept: pixels of the content to be near to, or None.
+        sums: what was seen of the picture: the statistics of each region, and the distances from the content.
+        picture: (H, W, 3).
+    """
     measured, differences = sums
     content = sum((weight * differences[layer] for layer, weight in terms.content), start=jnp.float32(0))
     style = jnp.float32(0)
@@ -208,7 +217,7 @@ def _whole(
     terms: Terms, weights: Any, styles: Styles, kept: Kept, window: Window, picture: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     def loss(picture: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return _figures(terms, styles, kept, _look(terms, weights, window, picture), picture)
+        return figures_of(terms, styles, kept, _look(terms, weights, window, picture), picture)
 
     gradient, figures = jax.grad(loss, has_aux=True)(picture)
     return figures, gradient
@@ -231,7 +240,7 @@ def _loss_of_sums(
     terms: Terms, styles: Styles, kept: Kept, sums: Sums, picture: jax.Array
 ) -> tuple[jax.Array, Sums, jax.Array]:
     """The figures, and the gradient of the loss for the sums and, where they are held fast, for the picture."""
-    loss = partial(_figures, terms, styles, kept)
+    loss = partial(figures_of, terms, styles, kept)
     (slopes, gradient), figures = jax.grad(loss, argnums=(0, 1), has_aux=True)(sums, picture)
     return figures, slopes, gradient
 

@@ -10,9 +10,12 @@ from pixace.fields import check_choices, option, require
 from pixace.style.layers import LAYER_SETS, NETWORKS, Weighted, find_layer_set, parse_layers
 
 LARGEST_EDGE = 16384  # pixels
+MOST_VIEWS = 64
 STATISTICS = ("wasserstein", "moments", "gram_hw", "gram_chw", "cosine")
 CANVASES = ("pixels", "imstack", "fourier", "laplacian")
 DEFAULT_LR = {"pixels": 0.02, "imstack": 0.05, "fourier": 0.05, "laplacian": 0.01}  # of Adam
+
+ONLY_ADAMS = ("views", "weight_decay")  # the search of L-BFGS needs one loss that stays
 
 # What a recipe changes about the defaults. Flags that are given win over it. Layers are written out where the layers
 # of the method have weights of 1 each.
@@ -62,6 +65,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         padding="zero",
         preprocessing="none",
         canvas="imstack",
+        views=4,
+        weight_decay=0.01,
         steps=30,
         min_size=None,
         size="256",
@@ -122,6 +127,12 @@ class StyleOptions:
     optimizer: str = option("adam", "adam, or lbfgs: fewer, longer steps, more memory", ("adam", "lbfgs"))
     lr: float | None = option(None, "step length (default: of adam by --canvas; lbfgs searches for it)")
     average: float = option(0.99, "decay of the average over adam's steps, which is the result; 0: the best step is")
+    weight_decay: float = option(0.0, "of adam: each step makes the canvas's numbers smaller by lr times this")
+    views: int = option(
+        0,
+        "of adam: each step looks at so many random parts of the picture for the style, and as many for the content, "
+        "of all sizes and slightly turned, instead of at the whole; each costs as much as the whole",
+    )
     color: str = option(
         "style",
         "whose colours: style; luminance: the content's, put back at the end; grey: the same, and the style is seen "
@@ -143,7 +154,7 @@ class StyleOptions:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name in ("content_weight", "style_weight", "tv_weight", "keep_faces"):
+        for name in ("content_weight", "style_weight", "tv_weight", "keep_faces", "weight_decay"):
             require(0 <= getattr(self, name) < math.inf, f"{name}={getattr(self, name)}: it must not be negative")
         for name in ("style_scale", "lr"):
             value = getattr(self, name)
@@ -151,6 +162,10 @@ class StyleOptions:
         for name in ("steps", "style_size", "min_size", "tile"):
             value = getattr(self, name)
             require(value is None or 1 <= value <= 2**20, f"{name}={value}: at least 1 is needed")
+        require(0 <= self.views <= MOST_VIEWS, f"views={self.views}: 0 to {MOST_VIEWS} are possible")
+        for name in ONLY_ADAMS:
+            good = self.optimizer == "adam" or not getattr(self, name)
+            require(good, f"{name}={getattr(self, name)} is for --optimizer=adam; with {self.optimizer} it must be 0")
         require(0 <= self.average < 1, f"average={self.average}: it must be in [0, 1)")
         require(0 <= self.seed < 2**32, f"seed={self.seed}: it must be from 0 to 2**32 - 1")
         _ = self.edges, self.weights_of_styles(None), self.layers_with_weights  # raise for a bad text
@@ -201,7 +216,7 @@ class StyleOptions:
 def make_options(given: dict[str, Any]) -> StyleOptions:
     """The options that are given, over those of the recipe, over the defaults.
 
-    A set of layers that is given wins over layers that the recipe names.
+    A set of layers that is given wins over layers that the recipe names, and L-BFGS over what is Adam's alone.
 
     Raises:
         ConfigError: for an unknown name or a value that makes no sense.
@@ -212,4 +227,9 @@ def make_options(given: dict[str, Any]) -> StyleOptions:
     recipe = given.get("recipe", "pixace")
     require(recipe in RECIPES, f"recipe={recipe!r} is not known; choose one of {', '.join(RECIPES)}")
     layers: dict[str, Any] = {"content_layers": None, "style_layers": None} if "layers" in given else {}
-    return StyleOptions(**{**RECIPES[recipe], **layers, **given})
+    own = {
+        name: value
+        for name, value in RECIPES[recipe].items()
+        if name not in ONLY_ADAMS or given.get("optimizer", "adam") == "adam"
+    }
+    return StyleOptions(**{**own, **layers, **given})

@@ -12,7 +12,7 @@ from PIL import Image
 from pixace.errors import PixaceError
 from pixace.folders import expanded
 from pixace.sheets import check_format, save_animation, save_picture
-from pixace.style.transfer import Step, Stylized
+from pixace.style.descending import Diverged, Step, Stylized
 
 SAVE_SECONDS = 60.0  # between saves of the picture so far: so much is lost when a process is killed
 ANIMATION_SECONDS = 2.5  # once through all frames of an animation, and as long back
@@ -77,6 +77,11 @@ class Recorder:
         if self.gif is not None:
             written.append(self._animate(self.gif, picture))
         return written
+
+    def rescue(self, error: Diverged, metadata: dict[str, str]) -> PixaceError:
+        """Write the best picture of a transfer whose loss became no number; the error that says so, to be raised."""
+        written = self.finish(error.best, metadata)
+        return PixaceError(f"{error}; the best picture until then is saved as {written[0]}")
 
     def _animate(self, path: Path, last: Image.Image) -> Path:
         shrink = min(1.0, ANIMATION_EDGE / max(last.size))

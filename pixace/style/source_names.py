@@ -10,6 +10,7 @@ from PIL import Image
 from pixace import devices
 from pixace.fields import require
 from pixace.opening import PictureSource
+from pixace.style.descending import Diverged
 from pixace.style.recording import Recorder
 from pixace.style.transfer import stylize
 
@@ -75,7 +76,12 @@ def run_gatys_optimization(
     )
     options |= dict(content_weight=content_weight, style_weight=style_weight, lr=lr, tv_weight=tv_weight, **given)
     with jax.default_device(found[0]):
-        result = stylize(content_src, style_src, on_step=recorder, recipe="gatys", **options)
+        try:
+            result = stylize(content_src, style_src, on_step=recorder, recipe="gatys", **options)
+        except Diverged as error:
+            if recorder is None:
+                raise
+            raise recorder.rescue(error, {"Software": "pixace"}) from error
     if recorder is not None:
         recorder.finish(result, {"Software": "pixace"})
     return result.to_pil()

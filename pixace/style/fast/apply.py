@@ -23,13 +23,14 @@ from pixace.folders import expanded
 from pixace.images import find_pictures
 from pixace.opening import open_picture
 from pixace.progress import Bar, Progress, silent
-from pixace.sheets import save_picture
+from pixace.sheets import check_format, save_picture
 from pixace.style.fast.config import TransformConfig
 from pixace.style.fast.model import FastModel, load_model
 from pixace.style.fast.network import Weights, transform
 from pixace.threads import in_threads
 
 LARGEST_EDGE = 16384  # pixels
+KEPT = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP")  # formats with all colours, whose files give such files
 GROUPS = 4  # so many batches wait for more pictures of their size
 
 Redraw = Callable[[np.ndarray], jax.Array]
@@ -73,9 +74,10 @@ def apply_style(
     mixture: Sequence[float] | np.ndarray | None = None,
     image_size: int | None = None,
     batch_size: int = 4,
+    format: str | None = None,
     progress: Progress = silent,
 ) -> Applied:
-    """Redraw pictures and write each as OUT_DIR/STEM_MODEL.png; those that cannot be read are left out.
+    """Redraw pictures and write each as OUT_DIR/STEM_MODEL with its own ending; those that cannot be read are left out.
 
     Args:
         model: the network.
@@ -84,6 +86,8 @@ def apply_style(
         mixture: (S,) the share of each style (default: all of the first).
         image_size: longer edge of the results in pixels (default: that of each picture).
         batch_size: pictures of one size that are computed together.
+        format: ending of all results, such as png or .jpg; None for each picture's own, or .png where that is of a
+            format with few colours, or one that cannot be written.
         progress: gets the number of pictures that are done.
 
     Raises:
@@ -99,6 +103,7 @@ def apply_style(
         metadata={"Software": "pixace", "model": model.name, "styles": _told(model, shares)},
         image_size=image_size,
         batch_size=batch_size,
+        format=format,
         progress=progress,
     )
 
@@ -112,13 +117,17 @@ def redraw_files(
     metadata: dict[str, str],
     image_size: int | None,
     batch_size: int,
+    format: str | None,
     progress: Progress,
 ) -> Applied:
     """The same with any network: `redraw` takes and gives uint8 (B, H, W, 3), `name` ends the names of results."""
     require(batch_size >= 1, f"batch_size={batch_size}: at least 1 is needed")
     good = image_size is None or 1 <= image_size <= LARGEST_EDGE
     require(good, f"image_size={image_size}: 1 to {LARGEST_EDGE} pixels are possible")
-    todo = _name_results(sources, expanded(out_dir), name)
+    ending = None if format is None else f".{format.removeprefix('.')}"
+    if ending is not None:
+        check_format(f"format={ending}")
+    todo = _name_results(sources, expanded(out_dir), name, ending)
     skipped: list[tuple[str, str]] = []
     saved: list[Path] = []
 
@@ -166,9 +175,9 @@ def _told(model: FastModel, shares: jax.Array) -> str:
 
 
 def _name_results(
-    sources: Iterable[str | os.PathLike], folder: Path, model: str
+    sources: Iterable[str | os.PathLike], folder: Path, model: str, ending: str | None
 ) -> list[tuple[str | os.PathLike, Path]]:
-    """Each picture with the file of its result; a number tells apart those of one stem.
+    """Each picture with the file of its result; a number tells apart those of one name.
 
     Of a folder, what lies in the folder of results below it is left out: those are of the last time.
     """
@@ -176,14 +185,21 @@ def _name_results(
     taken: set[str] = set()
     for source in sources:
         for picture in _pictures_of(source, folder):
-            stem = f"{Path(picture).stem}_{model}"
-            name, number = stem, 1
+            stem, suffix = f"{Path(picture).stem}_{model}", ending or _kept_suffix(picture)
+            name, number = f"{stem}{suffix}", 1
             while name.lower() in taken:
                 number += 1
-                name = f"{stem}-{number}"
+                name = f"{stem}-{number}{suffix}"
             taken.add(name.lower())
-            named.append((picture, folder / f"{name}.png"))
+            named.append((picture, folder / name))
     return named
+
+
+def _kept_suffix(picture: str | os.PathLike) -> str:
+    """A picture's own ending, if such files can hold any colours, or .png."""
+    suffix = Path(picture).suffix
+    kind = Image.registered_extensions().get(suffix.lower(), "")
+    return suffix if kind in KEPT and kind in Image.SAVE else ".png"
 
 
 def _pictures_of(source: str | os.PathLike, results: Path) -> Iterable[str | os.PathLike]:

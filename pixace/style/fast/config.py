@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from pixace.errors import ConfigError
 from pixace.fields import check_choices, option, require
+from pixace.fitting.sections import read_document, read_section
 from pixace.style.layers import LAYER_SETS, Weighted, find_layer_set, parse_layers
 from pixace.style.options import STATISTICS
-from pixace.style.sections import read_document, read_section
 
 # Johnson's, which add up rather than being averaged, so that the usual weights of content and style hold.
 CONTENT_LAYERS: Weighted = (("relu3_3", 1.0),)

@@ -1,7 +1,9 @@
 """One run of training: from what its folder holds to the last step, and what it writes on the way."""
 
 import contextlib
+import dataclasses
 import itertools
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from pixace.checkpoints import StateStore
+from pixace.fitting.loop import Loop, Result, Say, Work, first_state
 from pixace.folders import write_atomically
 from pixace.opening import open_picture
 from pixace.progress import Bar, Progress
@@ -22,7 +25,6 @@ from pixace.style.fast.model import save_config, save_weights
 from pixace.style.fast.network import Weights, count_weights, transform
 from pixace.style.fast.step import METRICS, init_state, style_targets, train_step
 from pixace.style.layers import ordered
-from pixace.style.loop import Loop, Result, Say, Work, first_state
 from pixace.style.objective import Terms
 from pixace.style.pictures import PictureSet, load_pictures
 from pixace.style.vgg_weights import load_network
@@ -36,14 +38,16 @@ STYLES_SHOWN = 4  # on a sheet of samples
 class FastRun:
     """One run; the methods follow the order of what happens."""
 
-    def __init__(self, folder: Path, config: FastConfig, device: Any, say: Say):
-        self.folder, self.config, self.device, self.say = folder, config, device, say
+    def __init__(self, folder: Path, config: FastConfig, device: Any, say: Say, epochs: int | None = None):
+        """`epochs`, where it is given, is the length in passes over the pictures."""
+        self.folder, self.config, self.device, self.say, self.epochs = folder, config, device, say, epochs
         self.network, self.training = config.network, config.training
 
     def go(self, progress: Progress | None) -> Result:
         """Train to the end, or to a signal."""
         for left_over in self.folder.glob(".pixace-*"):  # of a process that was killed while it wrote
             left_over.unlink(missing_ok=True)
+        pictures = None if self.epochs is None else self._count_steps(self.epochs)
         t = self.training
         work = Work(
             METRICS, self._advance, self._sheet, lambda state, step: save_weights(self.folder, shared(state), step)
@@ -55,8 +59,9 @@ class FastRun:
                 return loop.finished()
             if not last:  # of a run that was killed before it saved anything, maybe with other styles
                 shutil.rmtree(self.folder / "styles", ignore_errors=True)
-            self._look()
-            pictures = self._load_pictures()
+            styles = [self._style_picture(i) for i in range(len(self.config.styles))]
+            pictures = pictures or self._load_pictures()  # before the network: a mistake in them is told at once
+            self._look(styles)
             save_config(self.folder, self.config)
             self.say(
                 f"network of {count_weights(self.network):,} weights for {self.network.n_styles} style"
@@ -73,8 +78,19 @@ class FastRun:
 
     # ---- before the steps
 
-    def _look(self) -> None:
-        """Load what looks at pictures, and have it look at the styles."""
+    def _count_steps(self, epochs: int) -> PictureSet:
+        """Set the number of steps to that of so many passes; returns the pictures."""
+        pictures = self._load_pictures()
+        steps = math.ceil(epochs * len(pictures) / self.training.batch_size)
+        self.training = dataclasses.replace(self.training, n_steps=steps)
+        self.config = dataclasses.replace(self.config, training=self.training)
+        self.say(
+            f"{epochs} passes over {len(pictures):,} pictures, {self.training.batch_size} at a time: {steps:,} steps"
+        )
+        return pictures
+
+    def _look(self, styles: list[jax.Array]) -> None:
+        """Load what looks at pictures, and have it look at the styles, (H, W, 3) each."""
         t = self.training
         content, style = t.layers_of("vgg16" if t.network == "vgg16" else "vgg19")
         layers = ordered(name for name, _ in content + style)
@@ -84,7 +100,7 @@ class FastRun:
         self.terms = Terms(
             vgg.config, content, style, t.content_weight, t.style_weight, t.tv_weight, "mse", t.statistic, t.tv
         )
-        targets = [style_targets(self.terms, self.vgg, self._style_picture(i)) for i in range(len(self.config.styles))]
+        targets = [style_targets(self.terms, self.vgg, style) for style in styles]
         self.targets = jax.tree.map(lambda *leaves: jnp.stack(leaves), *targets)
 
     def _style_picture(self, index: int) -> jax.Array:

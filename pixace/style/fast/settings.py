@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pixace.errors import PixaceError
+from pixace.fitting.resuming import FREE, go_on, in_folder, part, refuse, same_files, typed
 from pixace.style.fast.config import FastConfig, FastTraining, TransformConfig
 from pixace.style.fast.model import load_config
-from pixace.style.resuming import FREE, go_on, in_folder, part, refuse, same_files, typed
 
 PATHS = ("images", "network")
 

@@ -17,9 +17,11 @@ from PIL import Image, PngImagePlugin
 from pixace.errors import PixaceError
 from pixace.opening import open_picture
 from pixace.progress import silent
+from pixace.style.descending import Diverged, Step, scales_of
+from pixace.style.layers import LAYER_SETS, deepest
 from pixace.style.material import Material
 from pixace.style.options import StyleOptions, make_options
-from pixace.style.transfer import TILE, Step, scales_of, stylize
+from pixace.style.transfer import TILE, stylize
 from pixace.style.ui.settings import parse_settings
 from pixace.style.vgg import Network
 from pixace.style.vgg_weights import load_network
@@ -98,6 +100,9 @@ class Job:
             facts = {"Software": "pixace", "style transfer": json.dumps(self._settings)}
             self.result = png(picture, facts)
             self.state = "done" if len(found.steps) == len(self._work) else "stopped"
+        except Diverged as error:
+            self.result = png(error.best.to_pil(), {"Software": "pixace"})
+            self._fail(f"{error}; the picture is the best until then")
         except PixaceError as error:
             self._fail(str(error))
         except Exception as error:  # the server goes on, whatever it was
@@ -151,14 +156,25 @@ class Studio:
         """`network` is the weights of all jobs (default: those of each recipe), `device` what does them."""
         self.networks, self.job = Networks(), None
         self._network, self._device = network, device
+        self.layers = ""  # set of layers that the page has chosen to begin with; "" for that of the recipe
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def load(self) -> None:
-        """Load the network of all jobs, if there is one: a mistake is told at once. Errors as `load_network`."""
-        if self._network:
-            with jax.default_device(self._device):
-                self.networks(make_options({"network": self._network}))
+    def load(self) -> str:
+        """Load the network of all jobs, if there is one: a mistake is told at once. Errors as `load_network`.
+
+        Returns a line about what it is not good for, or "".
+        """
+        if not self._network:
+            return ""
+        with jax.default_device(self._device):
+            has = self.networks(make_options({"network": self._network})).weights
+        sets = {name: {layer.replace("relu", "conv") for layer in entry.names} for name, entry in LAYER_SETS.items()}
+        if sets["default"] <= has.keys() or not sets["shallow"] <= has.keys():
+            return ""
+        self.layers = "shallow"
+        last = deepest(name for name in has if name.startswith("conv"))
+        return f"{self._network} ends at {last}, so the page begins with --layers=shallow, which needs no more"
 
     def start(self, content: bytes, style: bytes, settings: Mapping[str, Any]) -> Job:
         """Begin a job.

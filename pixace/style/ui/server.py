@@ -92,7 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/":
             self._send(files("pixace.style.ui").joinpath("page.html").read_bytes(), "text/html; charset=utf-8")
         elif path == "/api/settings":
-            self._send_json({**describe_settings(), "max_bytes": MAX_BYTES})
+            chosen = {"chosen_layers": studio.layers, "max_bytes": MAX_BYTES}
+            self._send_json({**describe_settings(), **chosen})
         elif path == "/api/jobs/current":
             self._send_json(job.report() if job else {"number": 0, "state": "idle"})
         elif path == "/api/preview.png" and job and job.preview is not None:

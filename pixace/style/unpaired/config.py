@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pixace.errors import ConfigError
 from pixace.fields import check_choices, option, require
-from pixace.style.sections import read_document, read_section
+from pixace.fitting.sections import read_document, read_section
 
 KIND, FORMAT_VERSION = "unpaired", 1
 WIDEST, DEEPEST, LARGEST_EDGE = 512, 100, 4096

@@ -43,9 +43,10 @@ def load_material(training: UnpairedTraining, folder: Path) -> tuple[Material, l
     Raises:
         PixaceError: a source is missing, holds no picture that can be read, or pictures that are too small.
     """
-    kinds, warnings = [], []
-    for name, source in (("a", str(training.a)), ("b", str(training.b))):
+    kinds, warnings, sources = [], [], {"a": str(training.a), "b": str(training.b)}
+    for name, source in sources.items():  # both, before either is read
         _check_sizes(name, source, training.image_size)
+    for name, source in sources.items():
         with Bar(f"reading pictures of {name.upper()}") as bar:
             found = load_pictures(source, training.loaded, most=training.max_samples, progress=bar)
         if found.skipped:

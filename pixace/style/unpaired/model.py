@@ -84,6 +84,7 @@ def apply_unpaired(
     backward: bool = False,
     image_size: int | None = None,
     batch_size: int = 4,
+    format: str | None = None,
     progress: Progress = silent,
 ) -> Applied:
     """Make pictures of B from those of A, or with `backward` of A from those of B; the rest is as in `apply_style`."""
@@ -96,6 +97,7 @@ def apply_unpaired(
         metadata={"Software": "pixace", "model": model.name, "way": "B to A" if backward else "A to B"},
         image_size=image_size,
         batch_size=batch_size,
+        format=format,
         progress=progress,
     )
 

@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from pixace.checkpoints import StateStore
+from pixace.fitting.loop import Loop, Result, Say, Work, first_state
 from pixace.progress import Bar, Progress
 from pixace.sheets import sheet
 from pixace.style.fast.network import Weights
-from pixace.style.loop import Loop, Result, Say, Work, first_state
 from pixace.style.unpaired.config import UnpairedConfig, UnpairedNetworks
 from pixace.style.unpaired.discriminator import discriminator_shapes
 from pixace.style.unpaired.generator import count_weights, generator_shapes

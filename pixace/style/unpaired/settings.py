@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pixace.errors import PixaceError
-from pixace.style.resuming import FREE, go_on, in_folder, part, same_files, typed
+from pixace.fitting.resuming import FREE, go_on, in_folder, part, same_files, typed
 from pixace.style.unpaired.config import UnpairedConfig, UnpairedNetworks, UnpairedTraining
 from pixace.style.unpaired.model import load_config
 

@@ -3,10 +3,10 @@
 import os
 from typing import Any
 
+from pixace.fitting.loop import Result, Say
+from pixace.fitting.run_folder import run_in_folder
 from pixace.progress import Progress
 from pixace.style.fast.model import STYLE_MODELS
-from pixace.style.loop import Result, Say
-from pixace.style.run_folder import run_in_folder
 from pixace.style.unpaired.run import run
 from pixace.style.unpaired.settings import resolve
 

@@ -13,7 +13,7 @@ import jax
 from pixace import devices as device_choice
 from pixace.checkpoints import CONFIG
 from pixace.errors import ConfigError
-from pixace.style.loop import Result, Say
+from pixace.fitting.loop import Result, Say
 from pixace.training.watch import FolderLock
 
 Config = TypeVar("Config")
