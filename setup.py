@@ -16,7 +16,11 @@ setup(
     description="Train and sample autoregressive image transformers: pixel after pixel, on JAX",
     license="Apache-2.0",
     packages=find_packages(include=["pixace", "pixace.*"]),
-    package_data={"pixace.zoo": ["*.json", "*.sha256.gz", "models/*/*"], "pixace.style.ui": ["*.html"]},
+    package_data={
+        "pixace.zoo": ["*.json", "*.sha256.gz", "models/*/*"],
+        "pixace.clip": ["models/*/*"],
+        "pixace.style.ui": ["*.html"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1",
