@@ -121,7 +121,7 @@ def test_bad_input_ends_as_a_line_and_damages_nothing(fails, here, flags, code, 
 
 
 def test_a_prompt_that_never_comes_is_given_up(fails, monkeypatch):
-    monkeypatch.setattr(opening, "fetch_bytes", lambda url, timeout: fetch_bytes(url, timeout=0.3))
+    monkeypatch.setattr(opening, "fetch_bytes", lambda url, **given: fetch_bytes(url, **{**given, "timeout": 0.3}))
     over = threading.Event()
     try:
         with server(lambda handler: over.wait(10)) as address:

@@ -13,7 +13,7 @@ from pixace.errors import PixaceError
 
 ALL = {"dropout": 0.2, "flip": True, "accumulate": 2, "steps_per_epoch": 2, "n_samples": 1}
 PLAIN = {**ALL, "optimizer": "adamw", "steps_per_epoch": 500, "n_samples": 0}
-N_STEPS = 30
+N_STEPS = 20
 
 
 def same_metrics(run, other) -> None:
@@ -36,7 +36,7 @@ def test_killed_run_ends_bit_for_bit_like_one_never_killed(tmp_path):
     options = {**ALL, "optimizer": "muon", "n_steps": N_STEPS, "keep": 1}
     quiet_train("whole", tmp_path, images, **options)
     run, killed = tmp_path / "killed", []
-    for _ in range(3):
+    for _ in range(2):
         with start("killed", tmp_path, images, **options) as process:
             wait_for_step(process, run, latest(run) + 2)
             time.sleep(chance.uniform(0, 0.15))

@@ -13,7 +13,7 @@ from pixace.sampling.engine import Engine, decode
 from pixace.sampling.filters import choose, gumbel_noise, make_settings
 from pixace.sampling.naive import generate_naive
 
-PLAIN, GREEDY = {}, {"temperature": 0.0}
+PLAIN, PLAIN_AND_GREEDY = {}, {"temperature": [1.0, 0.0]}
 COLD, HOT = ({"temperature": t, "top_k": 7, "top_p": 0.9, "min_p": 0.02} for t in ([0.0, 0.7], [1.3, 1.0]))
 ODD = {"trax-reformer": 5, "local-reformer": 5, "lsh-transformer": 3, "base-reformer-bfloat16": 3}  # rows of a group
 
@@ -25,10 +25,12 @@ def test_engine_equals_the_slow_sampler_token_for_token(options):
     parameters, tokens = tiny_parameters(config), random_tokens(config, 2)
     engine = Engine(parameters, config)
     # Each length of a prefill is a program: the two kinds of model share the longer ones between them.
-    longer = [(70, PLAIN), (70, COLD)]
+    runs, length = [(0, PLAIN_AND_GREEDY), (1, HOT)], config.n_positions
     if config.model_type == "reformer":
-        longer = [(config.n_positions - 1, HOT), (config.n_positions, PLAIN)]
-    for cut, how in [(0, PLAIN), (0, GREEDY), (0, COLD), (1, HOT), *longer]:
+        runs += [(length - 14, COLD), (length - 1, HOT), (length, PLAIN)]
+    else:
+        runs += [(70, COLD)]
+    for cut, how in runs:
         settings = make_settings(2, **how)
         fast = engine.generate(tokens, cut, settings, seed=3)
         slow = generate_naive(parameters, config, tokens, cut, settings, seed=3)

@@ -1,14 +1,19 @@
 """The picture before the first epoch, and pictures that others are to be like: from noise, files and addresses."""
 
 from collections.abc import Sequence
+from math import ceil, log2
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from pixace.canvas.canvas import Canvas
+from pixace.canvas.kinds import make_canvas
 from pixace.canvas.noise import generator
 from pixace.errors import PixaceError
 from pixace.guide.settings import Guide
 from pixace.opening import open_picture
+
+COARSEST = 4  # pixels: so few, since a CLIP says first where what is
 
 
 def first_picture(guide: Guide, size: tuple[int, int], *, allow_local: bool = False) -> np.ndarray:
@@ -38,6 +43,14 @@ def first_picture(guide: Guide, size: tuple[int, int], *, allow_local: bool = Fa
     else:
         colours = generator(guide.seed).standard_normal((drawn[1], drawn[0], 3), np.float32)
     return resized(np.clip(colours * std + mean, 0, 1), size)
+
+
+def canvas_of(kind: str, picture: np.ndarray) -> Canvas:
+    """A canvas of a kind that gives a picture (H, W, 3); a stack begins with a layer of `COARSEST` pixels."""
+    if kind != "imstack":
+        return make_canvas(kind, picture)
+    doublings = max(0, ceil(log2(max(picture.shape) / COARSEST)))
+    return make_canvas(kind, picture, n_layers=doublings + 1, base_size=COARSEST, scale=2)
 
 
 def fitted(colours: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -103,6 +103,8 @@ def _place(member: Member, raw: Any, context: Context) -> str:
     """A file to write, from the working folder on; one outside must be named by the command line."""
     text = _text(member, raw, context)
     if context.folder is not None:
+        if "://" in text:
+            raise ConfigError(f"{text}: the picture goes to a file or folder, not to an address")
         within(text, Path.cwd(), (context.folder, *context.others))
     return text
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from pixace.guide.run import Epoch
 from pixace.guide.settings import Guide
+from pixace.guide.trying import printable
 
 KEPT = 30  # epochs that means are taken of
 LONGEST = 40  # characters of a feature
@@ -54,7 +55,8 @@ class Figures:
         )
         lines = []
         for i, feature in enumerate(target.features):
-            wanted = _short(feature.text) if feature.text is not None else "..." + str(feature.image)[-LONGEST + 3 :]
+            name = printable(feature.image or "")
+            wanted = _short(feature.text) if feature.text is not None else "..." + name[-LONGEST + 3 :]
             lines.append(
                 f"  {_short(target.name, 20):20} {wanted:{LONGEST}} in {applied[:, i].mean():4.0%} of views, loss "
                 f"{losses[:, i].mean():.3f}, similarity {similar[:, i].mean():5.1f} "
@@ -70,4 +72,5 @@ def _triple(values: np.ndarray) -> str:
 
 
 def _short(text: str, longest: int = LONGEST) -> str:
+    text = printable(text)
     return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -19,13 +19,18 @@ def base_name(file: str, named: str | None, output: str | None = None) -> str:
 
     Args:
         file: the last guide file.
-        named: what it calls its output, if anything: a file, or a folder that ends with /.
+        named: what it calls its output, if anything: a file, or a folder that is there or ends with /.
         output: what the command line does.
     """
-    name = _in_folder(named or "./", file)
+    name = _in_folder(_slashed(named or "./"), file)
     if output:
+        output = _slashed(output)
         name = output + Path(name).name if output.endswith("/") else output
     return name if Path(name).suffix else f"{name}.png"
+
+
+def _slashed(name: str) -> str:
+    return name if name.endswith("/") or not os.path.isdir(expanded(name)) else f"{name}/"
 
 
 def _in_folder(name: str, file: str) -> str:

@@ -21,6 +21,7 @@ from pixace.guide.outputs import base_name
 from pixace.guide.schema import Entry, Place, path_of, validate
 from pixace.guide.settings import Guide
 from pixace.guide.table import GUIDE
+from pixace.guide.trying import printable
 from pixace.sheets import check_format
 
 MOST_FAULTS = 20  # that a message lists
@@ -161,7 +162,7 @@ def _settled(block: Block, document: Mapping[str, Any], model: Any) -> dict[str,
 
 
 def _lines(name: str, remarks: Sequence[tuple[Place, str]]) -> list[str]:
-    return [f"{name}: {path_of(place)}: {why}" if place else f"{name}: {why}" for place, why in remarks]
+    return [printable(f"{name}: {path_of(place)}: {why}" if place else f"{name}: {why}") for place, why in remarks]
 
 
 def _refuse(faults: list[str]) -> None:

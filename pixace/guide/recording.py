@@ -75,8 +75,12 @@ class Recorder:
         self._shown: list[np.ndarray] | None = [] if gif else None
         self._losses = self._beside(LOSSES) if losses else None
         self._record = record_file(self.out)
-        if going_on and read_facts(self.state)["record"] == self.out.stem + USUAL_RECORD:
-            self._record = self._beside(USUAL_RECORD)
+        if going_on:
+            facts = read_facts(self.state)
+            if facts["record"] == self.out.stem + USUAL_RECORD:
+                self._record = self._beside(USUAL_RECORD)
+            if self._losses is not None:
+                _forget(self._losses, facts["epoch"])
         self._saved = self._told = time.monotonic()
         self._began, self._kept, self._written = datetime.now(), going_on, list[Path]()
 
@@ -181,7 +185,7 @@ class Recorder:
 
 
 def _held(name: str, beside: Sequence[str]) -> Path:
-    """A path that nothing was at, nor beside it, and where now an empty file is, so that no other run takes it."""
+    """A path that nothing was at, nor beside it, and where now a black picture is, so that no other run takes it."""
     while True:
         try:
             path = unused(name, beside)
@@ -190,11 +194,28 @@ def _held(name: str, beside: Sequence[str]) -> Path:
             raise PixaceError(f"cannot write {name:.200}: {error.strerror or error}") from None
         try:
             path.touch(exist_ok=False)
-            return path
         except FileExistsError:  # another run was faster
             continue
         except OSError as error:
             raise PixaceError(f"cannot write {name:.200}: {error.strerror or error}") from None
+        try:  # a format that cannot be written is told before hours of work, not after
+            save_picture(Image.new("RGB", (16, 16)), path)
+        except PixaceError:
+            path.unlink(missing_ok=True)
+            raise
+        return path
+
+
+def _forget(losses: Path, epoch: int) -> None:
+    """Take back the lines of epochs that come again, after a run that was killed."""
+    try:
+        lines = losses.read_text("utf-8").splitlines(keepends=True)
+        kept = "".join(line for line in lines if json.loads(line)["epoch"] < epoch)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PixaceError(f"{losses} cannot be read as the figures of the run: {error}") from None
+    write_atomically(losses, lambda file: file.write_text(kept, "utf-8"))
 
 
 def resumed(path: Path, overrides: dict[str, str]) -> tuple[Path, Path, Read]:
@@ -210,6 +231,8 @@ def resumed(path: Path, overrides: dict[str, str]) -> tuple[Path, Path, Read]:
     """
     from pixace.guide.reading import read_again
 
+    if path.is_dir():
+        raise PixaceError(f"{path} is a folder; the picture of a run that was stopped is needed")
     state = path if path.name.endswith(STATE) else state_file(path)
     facts = read_facts(state)
     # A state from a stranger names no file but those that are called as it is.

@@ -19,11 +19,10 @@ from PIL import Image
 
 from pixace.canvas.canvas import Canvas
 from pixace.canvas.colours import to_pil
-from pixace.canvas.kinds import make_canvas
 from pixace.canvas.pixels import Pixels
 from pixace.clip.model import Clip
 from pixace.errors import PixaceError
-from pixace.guide.beginning import feature_pictures, first_picture, resized
+from pixace.guide.beginning import canvas_of, feature_pictures, first_picture, resized
 from pixace.guide.compat import with_clamps
 from pixace.guide.cutouts import cutout_effects
 from pixace.guide.descent import make_rule, resampled
@@ -176,7 +175,7 @@ class _Run:
         """The state before the first epoch."""
         moment = self.schedule.moment(self.guide.start_epoch)
         picture = first_picture(self.guide, moment.resolution, allow_local=allow_local)
-        canvas = make_canvas(self.guide.canvas, picture)
+        canvas = canvas_of(self.guide.canvas, picture)
         scales = feature_scales(self.clips, self.shares, self.guide, self.wanted, jnp.asarray(picture))
         return State(canvas, self.rule.init(canvas), self.guide.start_epoch, scales)  # type: ignore[arg-type]
 
@@ -216,7 +215,7 @@ class _Run:
         if state.canvas.size == (height, width):
             return state
         picture = np.asarray(state.canvas())
-        canvas = make_canvas(self.guide.canvas, resized(picture, moment.resolution, _FILTERS[self.guide.interpolation]))
+        canvas = canvas_of(self.guide.canvas, resized(picture, moment.resolution, _FILTERS[self.guide.interpolation]))
         return replace(state, canvas=canvas, rule=resampled(state.rule, canvas))
 
     def _processed(self, canvas: Canvas, moment: Moment, draw: int) -> Canvas:
@@ -233,7 +232,7 @@ class _Run:
         if isinstance(canvas, Pixels):
             new = jax.tree.unflatten(jax.tree.structure(canvas), [picture])
             return new if self.compat else new.projected()
-        return make_canvas(canvas.KIND, np.clip(np.asarray(picture), 0, 1))
+        return canvas_of(canvas.KIND, np.clip(np.asarray(picture), 0, 1))
 
     def _program(self, moment: Moment) -> tuple[list[Part], list[int], Callable[..., Any]]:
         """The parts of an epoch, the places of their targets, and the compiled step."""

@@ -122,6 +122,9 @@ def _limits(constraint: Any) -> str | None:
 def _guide(guide: Any) -> str | None:
     if guide.model is not None and guide.models is not None:
         return "give model or models, not both"
+    weights = [model.weight for model in guide.models or ()]
+    if weights and (min(weights) < 0 or sum(weights) == 0):
+        return "models: their weights must be 0 or more, and one above 0"
     return None
 
 

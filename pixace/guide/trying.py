@@ -66,6 +66,11 @@ def try_out(member: Member, expression: Expression, at: Moments) -> None:
         raise ConfigError(why if expression.source in why else f"{expression.source!r} cannot be used: {why}")
 
 
+def printable(text: str) -> str:
+    """A text that a file gives, for people: what would move a terminal's cursor, or end the line, is written out."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
 def shown(value: object) -> str:
     """A value for messages."""
     text = repr(value)
