@@ -26,7 +26,7 @@ IN_FILE = "instead of what the files say"
 def make_flags() -> FlagSet:
     """The flags of this command."""
     flags = FlagSet("pixace guide CONFIG.yaml... [-o OUT] [--flags]", ABOUT)
-    flags.add("output", None, str | None, "file, or folder if it ends with /, for the picture (-o)")
+    flags.add("output", None, str | None, "file, or folder that is there or ends with /, for the picture (-o)")
     flags.add("repeat", 1, int, "so many pictures, each with another seed and a name of its own")
     flags.add("set", None, list[str], "PATH=VALUE, such as targets[0].batch_size=4; may repeat")
     flags.add("resume", None, str | None, "go on with a run that was stopped: its picture, or its .state.safetensors")
