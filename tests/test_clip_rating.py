@@ -44,6 +44,7 @@ def test_a_view_is_the_middle_of_the_picture_scaled():
     tall.paste("blue", (0, 32, 64, 96))
     np.testing.assert_allclose(view(tall, 32)[1:-1, :, 2], 1, atol=0.01)  # but for the filter at the rims
     assert view(Image.new("L", (3, 1)), 32).shape == (32, 32, 3)
+    assert view(Image.new("L", (100_000, 1)), 32).shape == (32, 32, 3)  # not scaled whole: that were 3 million columns
     exact = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     np.testing.assert_allclose(view(Image.fromarray(exact), 32), exact / np.float32(255))
 
