@@ -7,13 +7,16 @@ from pixace.cli.flags import FlagSet
 from pixace.errors import ConfigError
 
 # Words that follow `pixace clip`: each has a module of its own.
-COMMANDS = {"rate": "clip_rate"}
-ABOUT = "How well pictures agree with texts and with other pictures: pixace clip rate, whose --help tells its flags."
+COMMANDS = {"rate": "clip_rate", "train": "clip_train"}
+ABOUT = (
+    "How well pictures agree with texts and with other pictures: pixace clip rate. A small CLIP of one's own: pixace "
+    "clip train. Their --help tells their flags."
+)
 
 
 def make_flags() -> FlagSet:
     """The flags of this command, which has none: its words have."""
-    return FlagSet("pixace clip rate IMAGES... -t TEXT... [--flags]", ABOUT)
+    return FlagSet("pixace clip rate|train [--flags]", ABOUT)
 
 
 def run(arguments: Sequence[str]) -> int:

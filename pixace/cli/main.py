@@ -21,7 +21,7 @@ COMMANDS = {
     "refine": "make large, sharp pictures of small drawings",
     "style": "one picture in the style of others, and networks that learn it (style train, apply, unpaired, ui)",
     "guide": "draw what YAML files ask for in words and pictures, by descent under CLIP",
-    "clip": "rate pictures by texts and other pictures, in the eyes of a CLIP (clip rate)",
+    "clip": "rate pictures by texts and other pictures, and train a small CLIP (clip rate, train)",
     "tokenize": "show pictures under several bit depths, with the loss of quality",
     "import": "make a model of Trax's model.pkl.gz, or of an exported file",
     "export": "write a model as one safetensors file, or as Trax loads it",
@@ -40,7 +40,7 @@ LESS_MEMORY = defaultdict(
     refine="a smaller --size, or fewer pictures at once",
     style="a smaller --size or --tile, or --optimizer=adam (train: a smaller --batch_size, --image_size or --width)",
     evaluate="a smaller --batch_size, --n_images or --n_samples",
-    clip="a smaller --model",
+    clip="a smaller --model (train: a smaller --batch_size, --image_size or --image_width)",
     guide="a smaller resolution, batch_size or number of cutouts in the file, or --model=emoji-clip",
 )
 USAGE = "usage: pixace COMMAND [--flags]\n"

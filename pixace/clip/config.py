@@ -65,6 +65,26 @@ class ResnetConfig:
 
 
 @dataclass(frozen=True)
+class ConvnetConfig:
+    """A small residual network of our own with norms and smooth activations, for `pixace clip train`.
+
+    Attributes:
+        image_size: edge of the pictures it was trained on, in pixels.
+        width: channels of the first map, whose cells are 4 pixels apart; each further stage doubles both.
+        blocks: in each stage.
+    """
+
+    image_size: int = 64
+    width: int = 64
+    blocks: tuple[int, ...] = (2, 2, 2)
+
+    @property
+    def features(self) -> int:
+        """Channels of the last map."""
+        return self.width << (len(self.blocks) - 1)
+
+
+@dataclass(frozen=True)
 class TextConfig:
     """The transformer for texts: it is causal, and what it says stands at the token that ends the text.
 
@@ -90,7 +110,7 @@ class ClipConfig:
         activation: one of `ACTIVATIONS`, in both transformers.
     """
 
-    image: VitConfig | ResnetConfig = field(default_factory=VitConfig)
+    image: VitConfig | ResnetConfig | ConvnetConfig = field(default_factory=VitConfig)
     text: TextConfig = field(default_factory=TextConfig)
     space: int = 512
     activation: str = "quick_gelu"

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pixace.clip.blocks import Weights
-from pixace.clip.config import ClipConfig, ResnetConfig
+from pixace.clip.config import ClipConfig, ConvnetConfig, ResnetConfig, VitConfig
+from pixace.clip.convnet import convnet, convnet_shapes
 from pixace.clip.resnet import resnet, resnet_shapes
 from pixace.clip.text import text, text_shapes
 from pixace.clip.vit import vit, vit_shapes
@@ -62,6 +63,8 @@ def encode_image(weights: Weights, config: ClipConfig, dtype: str, pictures: jax
     normal = ((pictures - jnp.array(MEAN)) / jnp.array(STD)).astype(dtype)
     if isinstance(config.image, ResnetConfig):
         return unit(resnet(weights, normal, config.image))
+    if isinstance(config.image, ConvnetConfig):
+        return unit(convnet(weights, normal, config.image, config.activation))
     return unit(vit(weights, normal, config.image, config.activation))
 
 
@@ -79,5 +82,5 @@ def unit(vectors: jax.Array) -> jax.Array:
 
 def clip_shapes(config: ClipConfig) -> dict[str, Any]:
     """The shapes of all weights, as a tree of tuples."""
-    shapes = resnet_shapes if isinstance(config.image, ResnetConfig) else vit_shapes
+    shapes = {ResnetConfig: resnet_shapes, ConvnetConfig: convnet_shapes, VitConfig: vit_shapes}[type(config.image)]
     return {"image": shapes(config.image, config.space), "text": text_shapes(config.text, config.space)}  # type: ignore[arg-type]

@@ -8,8 +8,9 @@ LONGEST = 32  # times the shorter edge: longer pictures would, scaled, have any 
 
 def view(picture: Image.Image, edge: int) -> np.ndarray:
     """Float32 (edge, edge, 3), RGB in [0, 1], scaled with Pillow's bicubic filter, as OpenAI's preprocessing does."""
-    if max(picture.size) > LONGEST * min(picture.size):  # all but the middle is cut off in the end
-        picture = ImageOps.fit(picture, (min(picture.size),) * 2, Image.Resampling.NEAREST)
+    shorter = min(picture.size)
+    if max(picture.size) > LONGEST * shorter:  # all but the middle is cut off in the end
+        picture = ImageOps.fit(picture, (shorter, shorter), Image.Resampling.NEAREST)
     scale = edge / min(picture.size)
     width, height = (max(edge, round(scale * length)) for length in picture.size)
     left, top = (width - edge) // 2, (height - edge) // 2

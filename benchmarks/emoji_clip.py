@@ -1,0 +1,160 @@
+"""The CLIP that comes with pixace: how well it finds names, and whether what it asks for is what another one sees.
+
+    python benchmarks/emoji_clip.py [--model=emoji-clip] [--other=FOLDER] [--run=FOLDER]
+
+Retrieval is among the names of all families, for pictures that were held out: variants of families that were learned
+from, and families that were not. With --other, a CLIP that was trained with another seed, pictures are made for
+`PROMPTS` by gradient ascent for the first, and the other tells the place of each prompt among 500 names. --run is the
+folder of the training, for its time. Needs ../shared/data/emoji.zip.
+"""
+
+import argparse
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from machine import DATA, report
+from PIL import Image
+
+from pixace import devices
+from pixace.clip.model import Clip
+from pixace.clip.retrieval import ranks, texts_of, vectors_of
+from pixace.clip.trained import load_config
+from pixace.clip.training.config import ClipTraining
+from pixace.clip.training.pictures import Material, load_material
+from pixace.clip.weights import EMBEDDED, load_clip
+from pixace.progress import Bar
+from pixace.sheets import sheet
+from pixace.tracking import read_metrics
+
+ARCHIVE = DATA / "emoji.zip"
+PROMPTS = (
+    *("red heart", "blue heart", "green apple", "yellow face", "yellow star", "sunflower", "strawberry", "pizza"),
+    *("ghost", "full moon", "christmas tree", "banana", "frog", "rainbow", "cactus", "snowman", "lemon", "fire"),
+    *("pig face", "watermelon"),
+)
+NAMES, TOP, NEEDED = 500, 5, 14
+EDGE, LAYERS, VIEWS, STEPS, RATE = 64, (4, 8, 16, 32, 64), 8, 150, 0.1
+
+
+def retrieval(clip: Clip, material: Material) -> dict[str, float]:
+    """Shares of held-out pictures whose family's name is the first, or among the first five, of all."""
+    figures = {}
+    for kind, rows in (("variants", material.variants), ("unseen", material.unseen)):
+        own = material.rgba[rows]
+        found = ranks(clip, own, material.family_names, material.families[rows])
+        figures |= {f"{kind}_top{k}": round(float((found <= k).mean()), 4) for k in (1, 5)}
+        figures |= {f"{kind}_median_rank": float(np.median(found)), f"{kind}_pictures": len(rows)}
+    return figures
+
+
+def drawn(layers: list[jax.Array]) -> jax.Array:
+    """The pictures (B, EDGE, EDGE, 3) that layers of logits make."""
+    shape = (len(layers[0]), EDGE, EDGE, 3)
+    return jax.nn.sigmoid(sum(jax.image.resize(layer, shape, "linear") for layer in layers))
+
+
+def guided(clip: Clip, prompts: tuple[str, ...], seed: int) -> np.ndarray:
+    """Pictures, float32 (B, EDGE, EDGE, 3), that a CLIP finds like the prompts, in squares cut and moved at random."""
+    texts = clip.encode_text(list(prompts))
+    random = np.random.default_rng(seed)
+    layers = [jnp.asarray(0.3 * random.standard_normal((len(prompts), e, e, 3)), jnp.float32) for e in LAYERS]
+    optimizer = optax.adam(RATE)
+
+    def loss_of(layers: list[jax.Array], key: jax.Array) -> jax.Array:
+        pictures = drawn(layers)
+        total = 0.0
+        for view in range(VIEWS):
+            places, noise, sizes = jax.random.split(jax.random.fold_in(key, view), 3)
+            scale = jax.random.uniform(sizes, (), minval=0.7, maxval=1.2) * clip.image_size / EDGE
+            move = jax.random.uniform(places, (2,), minval=-0.15, maxval=0.15) * clip.image_size
+            middle = (clip.image_size - scale * EDGE) / 2
+            shape = (len(prompts), clip.image_size, clip.image_size, 3)
+            seen = jax.image.scale_and_translate(
+                pictures - 0.5, shape, (1, 2), jnp.stack([scale, scale]), middle + move, "linear"
+            )
+            seen = seen + 0.5 + 0.03 * jax.random.normal(noise, shape)
+            total += (clip.encode_image(jnp.clip(seen, 0, 1)) * texts).sum(-1).mean() / VIEWS
+        rough = jnp.abs(jnp.diff(pictures, axis=1)).mean() + jnp.abs(jnp.diff(pictures, axis=2)).mean()
+        return -total + 0.5 * rough
+
+    @partial(jax.jit, donate_argnums=(0, 1))
+    def step(layers: list[jax.Array], state: optax.OptState, i: jax.Array) -> tuple[list[jax.Array], optax.OptState]:
+        gradients = jax.grad(loss_of)(layers, jax.random.fold_in(jax.random.key(seed), i))
+        updates, state = optimizer.update(gradients, state)
+        return optax.apply_updates(layers, updates), state  # type: ignore[return-value]
+
+    state = optimizer.init(layers)
+    for i in range(STEPS):
+        layers, state = step(layers, state, jnp.int32(i))
+    return np.asarray(drawn(layers))
+
+
+def places(clip: Clip, pictures: np.ndarray, family_names: list[str]) -> list[int]:
+    """The place of each prompt, 1 the best, among `NAMES` names, for the picture that was made for it."""
+    names = list(dict.fromkeys([*PROMPTS, *(name.lower() for name in family_names[::3])]))[:NAMES]
+    edge = clip.image_size
+    shown = [Image.fromarray(np.rint(255 * each).astype(np.uint8)).resize((edge, edge)) for each in pictures]
+    scores = vectors_of(clip, np.stack([np.asarray(each) for each in shown])) @ texts_of(clip, names).T
+    own = scores[np.arange(len(PROMPTS)), np.arange(len(PROMPTS))]
+    return [int(place) for place in (scores > own[:, None]).sum(1) + 1]
+
+
+def minutes_of(run: Path) -> float:
+    """What the steps of a training took, in minutes."""
+    size = load_config(run).training.batch_size
+    rates = [line["pictures_per_second"] for line in read_metrics(run) if "pictures_per_second" in line]
+    return sum(size / rate for rate in rates) / 60
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default="emoji-clip")
+    parser.add_argument("--other", help="the folder of a CLIP that was trained with another seed")
+    parser.add_argument("--run", type=Path, help="the folder of the training")
+    parser.add_argument("--sheet", type=Path, help="write the pictures that were made into this file")
+    arguments = parser.parse_args()
+    if not ARCHIVE.exists():
+        sys.exit(f"skipped: {ARCHIVE} is not there")
+    devices.prepare()
+    clip = load_clip(arguments.model)
+    with Bar("reading pictures") as bar:
+        material = load_material(ClipTraining(images=str(ARCHIVE)), clip.image_size, bar)
+    figures: dict[str, object] = {"families": len(material.family_names), **retrieval(clip, material)}
+    for name, value in figures.items():
+        print(f"{name:24} {value}")
+    folder = EMBEDDED / arguments.model if (EMBEDDED / arguments.model).is_dir() else Path(arguments.model)
+    figures["bytes"] = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    figures["training"] = {name: getattr(load_config(folder).training, name) for name in ("n_steps", "batch_size")}
+    print(f"{'bytes':24} {figures['bytes']:,}")
+    if arguments.run:
+        figures["training_minutes"] = round(minutes_of(arguments.run), 1)
+        print(f"{'training, minutes':24} {figures['training_minutes']}")
+    if arguments.other:
+        began = time.perf_counter()
+        pictures = guided(clip, PROMPTS, 0)
+        seconds = time.perf_counter() - began
+        own, others = (places(judge, pictures, material.family_names) for judge in (clip, load_clip(arguments.other)))
+        agreed = sum(place <= TOP for place in others)
+        for prompt, first, second in zip(PROMPTS, own, others, strict=True):
+            print(f"{prompt:24} place {first:3} for itself, {second:3} for the other")
+        print(f"{agreed} of {len(PROMPTS)} prompts among the first {TOP} of {NAMES} ({NEEDED} are wanted)")
+        figures["guided"] = {
+            "prompts": dict(zip(PROMPTS, others, strict=True)),
+            "agreed": agreed,
+            "names": NAMES,
+            "seconds": round(seconds, 1),
+        }
+        if arguments.sheet:
+            shown = np.rint(255 * pictures).astype(np.uint8)
+            sheet([list(shown[i : i + 5]) for i in range(0, len(shown), 5)], scale=EDGE + 2).save(arguments.sheet)
+    report("emoji_clip", figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training a small CLIP on pictures and their names."""
