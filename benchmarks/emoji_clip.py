@@ -4,20 +4,16 @@
 
 Retrieval is among the names of all families, for pictures that were held out: variants of families that were learned
 from, and families that were not. With --other, a CLIP that was trained with another seed, pictures are made for
-`PROMPTS` by gradient ascent for the first, and the other tells the place of each prompt among 500 names. --run is the
-folder of the training, for its time. Needs ../shared/data/emoji.zip.
+`PROMPTS` by `pixace guide` with the first (examples/guide/prompt.yaml), and the other tells the place of each prompt
+among 500 names. --run is the folder of the training, for its time. Needs ../shared/data/emoji.zip.
 """
 
 import argparse
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from machine import DATA, report
 from PIL import Image
 
@@ -28,6 +24,8 @@ from pixace.clip.trained import load_config
 from pixace.clip.training.config import ClipTraining
 from pixace.clip.training.pictures import Material, load_material
 from pixace.clip.weights import EMBEDDED, load_clip
+from pixace.guide.reading import read_guides
+from pixace.guide.run import draw
 from pixace.progress import Bar
 from pixace.sheets import sheet
 from pixace.tracking import read_metrics
@@ -39,7 +37,8 @@ PROMPTS = (
     *("pig face", "watermelon"),
 )
 NAMES, TOP, NEEDED = 500, 5, 14
-EDGE, LAYERS, VIEWS, STEPS, RATE = 64, (4, 8, 16, 32, 64), 8, 150, 0.1
+GUIDE = Path(__file__).resolve().parents[1] / "examples" / "guide" / "prompt.yaml"
+EDGE = 64
 
 
 def retrieval(clip: Clip, material: Material) -> dict[str, float]:
@@ -53,46 +52,13 @@ def retrieval(clip: Clip, material: Material) -> dict[str, float]:
     return figures
 
 
-def drawn(layers: list[jax.Array]) -> jax.Array:
-    """The pictures (B, EDGE, EDGE, 3) that layers of logits make."""
-    shape = (len(layers[0]), EDGE, EDGE, 3)
-    return jax.nn.sigmoid(sum(jax.image.resize(layer, shape, "linear") for layer in layers))
-
-
-def guided(clip: Clip, prompts: tuple[str, ...], seed: int) -> np.ndarray:
-    """Pictures, float32 (B, EDGE, EDGE, 3), that a CLIP finds like the prompts, in squares cut and moved at random."""
-    texts = clip.encode_text(list(prompts))
-    random = np.random.default_rng(seed)
-    layers = [jnp.asarray(0.3 * random.standard_normal((len(prompts), e, e, 3)), jnp.float32) for e in LAYERS]
-    optimizer = optax.adam(RATE)
-
-    def loss_of(layers: list[jax.Array], key: jax.Array) -> jax.Array:
-        pictures = drawn(layers)
-        total = 0.0
-        for view in range(VIEWS):
-            places, noise, sizes = jax.random.split(jax.random.fold_in(key, view), 3)
-            scale = jax.random.uniform(sizes, (), minval=0.7, maxval=1.2) * clip.image_size / EDGE
-            move = jax.random.uniform(places, (2,), minval=-0.15, maxval=0.15) * clip.image_size
-            middle = (clip.image_size - scale * EDGE) / 2
-            shape = (len(prompts), clip.image_size, clip.image_size, 3)
-            seen = jax.image.scale_and_translate(
-                pictures - 0.5, shape, (1, 2), jnp.stack([scale, scale]), middle + move, "linear"
-            )
-            seen = seen + 0.5 + 0.03 * jax.random.normal(noise, shape)
-            total += (clip.encode_image(jnp.clip(seen, 0, 1)) * texts).sum(-1).mean() / VIEWS
-        rough = jnp.abs(jnp.diff(pictures, axis=1)).mean() + jnp.abs(jnp.diff(pictures, axis=2)).mean()
-        return -total + 0.5 * rough
-
-    @partial(jax.jit, donate_argnums=(0, 1))
-    def step(layers: list[jax.Array], state: optax.OptState, i: jax.Array) -> tuple[list[jax.Array], optax.OptState]:
-        gradients = jax.grad(loss_of)(layers, jax.random.fold_in(jax.random.key(seed), i))
-        updates, state = optimizer.update(gradients, state)
-        return optax.apply_updates(layers, updates), state  # type: ignore[return-value]
-
-    state = optimizer.init(layers)
-    for i in range(STEPS):
-        layers, state = step(layers, state, jnp.int32(i))
-    return np.asarray(drawn(layers))
+def guided(clip: Clip, prompts: tuple[str, ...]) -> np.ndarray:
+    """Pictures, float32 (B, EDGE, EDGE, 3), that `pixace guide` makes for the prompts by the file `GUIDE`."""
+    pictures = []
+    for prompt in prompts:
+        guide = read_guides([GUIDE], {"targets[0].features[0].text": prompt, "verbose": "0"}).guide
+        pictures.append(draw(guide, [clip]).picture)
+    return np.stack(pictures)
 
 
 def places(clip: Clip, pictures: np.ndarray, family_names: list[str]) -> list[int]:
@@ -137,7 +103,7 @@ def main() -> None:
         print(f"{'training, minutes':24} {figures['training_minutes']}")
     if arguments.other:
         began = time.perf_counter()
-        pictures = guided(clip, PROMPTS, 0)
+        pictures = guided(clip, PROMPTS)
         seconds = time.perf_counter() - began
         own, others = (places(judge, pictures, material.family_names) for judge in (clip, load_clip(arguments.other)))
         agreed = sum(place <= TOP for place in others)
