@@ -135,7 +135,7 @@ def test_the_command_writes_picture_record_figures_and_animation_and_never_over_
         (["a.yaml", "--set=epochs"], "PATH=VALUE is needed"),
         (["a.yaml", "-r", "1", "2", "3"], "one, or width and height"),
         (["a.yaml", "--repeat=0"], "at least 1"),
-        (["a.yaml", "--model=RN50"], "model RN50: .*--model=emoji-clip is a small one"),
+        (["a.yaml", "--model=RN50"], "model RN50: .*`pixace download clip-rn50`.*--model=emoji-clip"),
         (["a.yaml", "--set=init.image=http://127.0.0.1:9/a.png"], "refused.*--allow_local"),
     ],
 )

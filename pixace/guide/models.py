@@ -25,7 +25,6 @@ def load_models(guide: Guide, say: Callable[[str], None] | None = None) -> list[
         try:
             found.append(load_clip(OPENAI.get(model.name, model.name), dtype=guide.dtype, say=say))
         except PixaceError as error:
-            raise PixaceError(
-                f"model {model.name}: {error}; --model={EMBEDDED} is a small one that is at hand"
-            ) from None
+            hint = "" if EMBEDDED in str(error) else f"; {EMBEDDED}, which knows emoji alone, is here already"
+            raise PixaceError(f"model {model.name}: {error}{hint} (--model={EMBEDDED})") from None
     return found
