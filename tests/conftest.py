@@ -20,6 +20,7 @@ os.environ["XLA_FLAGS"] = " ".join(
 from pathlib import Path
 
 import pytest
+from guide_files import guide  # noqa: F401 (a fixture of several files)
 from serving import server  # noqa: F401 (a fixture of several files)
 
 # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
