@@ -18,8 +18,9 @@ from machine import DATA, report
 from PIL import Image
 
 from pixace import devices
+from pixace.clip.encoding import picture_vectors, text_vectors
 from pixace.clip.model import Clip
-from pixace.clip.retrieval import ranks, texts_of, vectors_of
+from pixace.clip.retrieval import ranks
 from pixace.clip.trained import load_config
 from pixace.clip.training.config import ClipTraining
 from pixace.clip.training.pictures import Material, load_material
@@ -66,7 +67,7 @@ def places(clip: Clip, pictures: np.ndarray, family_names: list[str]) -> list[in
     names = list(dict.fromkeys([*PROMPTS, *(name.lower() for name in family_names[::3])]))[:NAMES]
     edge = clip.image_size
     shown = [Image.fromarray(np.rint(255 * each).astype(np.uint8)).resize((edge, edge)) for each in pictures]
-    scores = vectors_of(clip, np.stack([np.asarray(each) for each in shown])) @ texts_of(clip, names).T
+    scores = picture_vectors(clip, np.stack([np.asarray(each) for each in shown])) @ text_vectors(clip, names).T
     own = scores[np.arange(len(PROMPTS)), np.arange(len(PROMPTS))]
     return [int(place) for place in (scores > own[:, None]).sum(1) + 1]
 

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from pixace.clip.encoding import picture_vectors
 from pixace.clip.model import SCALE, Clip
 from pixace.clip.views import view
-
-BATCH = 16  # pictures that are encoded together
 
 
 def likings(clip: Clip, pictures: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
@@ -25,9 +23,4 @@ def likings(clip: Clip, pictures: Sequence[np.ndarray], texts: Sequence[str]) ->
     """
     wanted = np.asarray(clip.encode_text(list(texts)))
     seen = np.stack([view(Image.fromarray(picture), clip.image_size) for picture in pictures])
-    found = []
-    for start in range(0, len(seen), BATCH):
-        batch = seen[start : start + BATCH]
-        padded = np.pad(batch, ((0, BATCH - len(batch)), (0, 0), (0, 0), (0, 0)))  # one shape, one compilation
-        found.append(np.asarray(clip.encode_image(jnp.asarray(padded)))[: len(batch)])
-    return SCALE * (np.concatenate(found) @ wanted.T).mean(1)
+    return SCALE * (picture_vectors(clip, seen) @ wanted.T).mean(1)

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from pixace.clip.encoding import AT_ONCE, picture_vectors
 from pixace.clip.model import Clip
 from pixace.clip.views import view
 from pixace.errors import PixaceError, naming
 from pixace.folders import cache_folder, write_atomically
 from pixace.opening import open_picture
-
-BATCH = 16  # pictures that are encoded together
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,9 @@ def _vectors(
     found: dict[str, np.ndarray] = {}
     skipped: list[tuple[str, str]] = []
     names = list(dict.fromkeys(names))
-    for start in range(0, len(names), BATCH):
+    for start in range(0, len(names), AT_ONCE):
         views = {}
-        for name in names[start : start + BATCH]:
+        for name in names[start : start + AT_ONCE]:
             try:
                 seen = view(open_picture(name), clip.image_size)
             except PixaceError as error:
@@ -97,14 +95,12 @@ def _vectors(
             else:
                 found[name] = known
         if views:
-            padded = np.zeros((BATCH, *next(iter(views.values())).shape), np.float32)  # one shape, one compilation
-            padded[: len(views)] = list(views.values())
-            vectors = np.asarray(clip.encode_image(jnp.asarray(padded)))[: len(views)]
+            vectors = picture_vectors(clip, np.stack(list(views.values())))
             for (name, seen), vector in zip(views.items(), vectors, strict=True):
                 found[name] = vector
                 if store:
                     store.write(seen, vector)
-        tell(min(start + BATCH, len(names)))
+        tell(min(start + AT_ONCE, len(names)))
     return {name: found[name] for name in names if name in found}, skipped
 
 

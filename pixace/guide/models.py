@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 from pixace.clip.model import Clip
-from pixace.clip.weights import load_clip
+from pixace.clip.weights import SMALL, load_clip
 from pixace.errors import PixaceError
 from pixace.guide.settings import Guide
 
 OPENAI = {"ViT-B/32": "clip-vit-b32", "ViT-L/14": "clip-vit-l14"}
 OPENAI |= {"RN50": "clip-rn50", "RN101": "clip-rn101", "RN50x4": "clip-rn50x4"}
-EMBEDDED = "emoji-clip"
 
 
 def load_models(guide: Guide, say: Callable[[str], None] | None = None) -> list[Clip]:
@@ -25,6 +24,6 @@ def load_models(guide: Guide, say: Callable[[str], None] | None = None) -> list[
         try:
             found.append(load_clip(OPENAI.get(model.name, model.name), dtype=guide.dtype, say=say))
         except PixaceError as error:
-            hint = "" if EMBEDDED in str(error) else f"; {EMBEDDED}, which knows emoji alone, is here already"
-            raise PixaceError(f"model {model.name}: {error}{hint} (--model={EMBEDDED})") from None
+            hint = "" if SMALL in str(error) else f"; {SMALL}, which knows emoji alone, is here already"
+            raise PixaceError(f"model {model.name}: {error}{hint} (--model={SMALL})") from None
     return found

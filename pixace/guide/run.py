@@ -7,6 +7,7 @@ them, one step of the optimiser.
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -120,37 +121,24 @@ def draw(
     state = run.resumed(resume) if resume else run.begin(allow_local)
     if guide.start_epoch >= guide.epochs and not resume:
         raise PixaceError(f"start_epoch {guide.start_epoch} is not below epochs {guide.epochs}: nothing would be drawn")
-    shown: Any = Bar("drawing") if guide.verbose else _Quiet()
+    shown: Any = Bar("drawing") if guide.verbose else nullcontext(silent)
     with StopSignals() as signals, shown as bar:
         tell = progress or bar
-        before: Epoch | None = None
         while state.epoch < guide.epochs and signals.caught is None and not stop():
             state, loss, moment, seen = run.epoch(state)
-            if before is not None:
-                tell(before.number + 1, guide.epochs, f"loss {before.loss:.4g}")
             # Reading the loss waits for the step. On a GPU the next one could be prepared meanwhile, but numbers are
             # few, and whoever looks at pictures and figures wants those of this epoch.
-            size = state.canvas.size
-            before = Epoch(moment.epoch, guide.epochs - 1, size, moment.learnrate, float(loss), seen, state)
-            if not math.isfinite(before.loss):
+            done = Epoch(moment.epoch, guide.epochs - 1, state.canvas.size, moment.learnrate, float(loss), seen, state)
+            if not math.isfinite(done.loss):
                 raise PixaceError(
                     f"the loss is no number in epoch {moment.epoch}: lower learnrate ({moment.learnrate:g}), or "
                     "look for a weight or transform that gets very large"
                 )
             if on_epoch is not None:
-                on_epoch(before)
-        if before is not None:
-            tell(before.number + 1, guide.epochs, f"loss {before.loss:.4g}")
+                on_epoch(done)
+            tell(done.number + 1, guide.epochs, f"loss {done.loss:.4g}")
     picture = run.finished(state)
     return Drawn(picture, state, signals.caught, time.monotonic() - began)
-
-
-class _Quiet:
-    def __enter__(self) -> Progress:
-        return silent
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 class _Run:
